@@ -1,0 +1,1 @@
+"""The reference ML data platform: partitioned, checked, content-addressed Dagster assets."""

@@ -1,0 +1,1 @@
+"""Commands for people: set-up, demo, UI, stop, migrate, preflight. Each is a file; nothing imports them."""

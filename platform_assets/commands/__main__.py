@@ -1,0 +1,34 @@
+"""`python -m platform_assets.commands <name>`: what the Makefile's targets run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from platform_assets.core.lake import LakeError
+from platform_assets.core.settings import SettingError
+from platform_assets.core.warehouse import WarehouseError
+
+COMMANDS = ("setup", "demo", "ui", "stop", "migrate", "preflight")
+
+
+def main() -> int:
+    """Run one command; an expected failure is one line that names the remedy."""
+    parser = argparse.ArgumentParser(prog="python -m platform_assets.commands")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f"platform_assets.commands.{name}")
+        subparser = subparsers.add_parser(name, help=module.__doc__.splitlines()[0])
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    arguments = parser.parse_args()
+    try:
+        return arguments.run(arguments)
+    except (SettingError, WarehouseError, LakeError) as error:
+        print(f"{arguments.command}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Simulate a meal-planning app, then let Dagster build every day and week of it; print what was made.
+
+The runs are ordinary Dagster runs on the local instance, so that the UI shows them afterwards. Nothing here but the
+simulator is special to the demo.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import timedelta
+
+import dagster as dg
+
+from platform_assets.commands.setup import set_up
+from platform_assets.core import embedded_postgres
+from platform_assets.core.dataset import SUMMARY
+from platform_assets.core.lake import Lake
+from platform_assets.core.settings import Settings
+from platform_assets.core.warehouse import Warehouse
+from platform_assets.orchestration import partitions
+
+HOUSEHOLDS, WEEKS, SEED = 400, 9, 7
+DAYS_A_RUN = 28
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Size of the simulated app."""
+    parser.add_argument("--households", type=int, default=HOUSEHOLDS)
+    parser.add_argument("--seed", type=int, default=SEED)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The main job, end to end."""
+    started = time.monotonic()
+    settings = Settings.from_environment()
+    set_up(settings)
+    with embedded_postgres.held(settings.postgres_folder):
+        _simulate(settings, arguments)
+        _materialize(settings)
+    _report(settings, time.monotonic() - started)
+    return 0
+
+
+def _simulate(settings: Settings, arguments: argparse.Namespace) -> None:
+    from platform_assets.simulators.meal_app import Scenario, load, simulate
+
+    url = settings.source_url or embedded_postgres.url(settings.postgres_folder)
+    with Warehouse(url).connect() as connection:
+        known = connection.execute("SELECT count(*) FROM exp.events").fetchone()
+    if known and known[0]:
+        print(f"the source holds {known[0]:,} events already; none are simulated")
+        return
+    world = simulate(Scenario(seed=arguments.seed, households=arguments.households, start=settings.planner_start, weeks=WEEKS))
+    load(world, url)
+    truth = settings.home / "simulated"
+    world.write_ground_truth(truth)
+    print(f"simulated {arguments.households} households over {WEEKS} weeks; what was planted: {truth}")
+
+
+def _materialize(settings: Settings) -> None:
+    from platform_assets.planner.definitions import build
+
+    definitions = build(settings)
+    instance = dg.DagsterInstance.get()
+    first, last = settings.planner_start, settings.planner_start + timedelta(days=7 * WEEKS - 1)
+    days = partitions.days_in(first, last)
+    for chunk in (days[i : i + DAYS_A_RUN] for i in range(0, len(days), DAYS_A_RUN)):
+        _run_range(definitions, "planner_days", chunk[0], chunk[-1], instance)
+    weeks = partitions.planner_weekly(settings).get_partition_keys()
+    weeks = [week for week in weeks if week <= days[-7]]
+    _run_range(definitions, "planner_weeks", weeks[0], weeks[-1], instance)
+
+
+def _run_range(definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance) -> None:
+    print(f"{job}: {first} to {last} ...", flush=True)
+    started = time.monotonic()
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    result = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    if not result.success:
+        raise SystemExit(f"{job} failed: run {result.run_id}; `make ui` shows it")
+    print(f"{job}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _report(settings: Settings, seconds: float) -> None:
+    from platform_assets.planner.assets.dataset import dataset_address
+
+    lake = Lake(settings.lake_url, single_writer=settings.lake_single_writer)
+    print("\ndataset      rows  digest")
+    for week in partitions.planner_weekly(settings).get_partition_keys():
+        if revision := lake.current(dataset_address(week)):
+            print(f"{partitions.dataset_date(week)}  {revision.rows:>5,}  {revision.digest}")
+            newest = revision
+    print(f"\nmade in {seconds:.0f} s; newest: {newest.uri}")
+    print(lake.read_side(newest, SUMMARY).decode())
+    print("Open the UI with `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5001 (MLflow).")

@@ -1,0 +1,4 @@
+"""Ground floor: storage, SQL, Postgres, MLflow and profiles in plain Python.
+
+Nothing here knows a pipeline, and nothing here imports Dagster or torch.
+"""

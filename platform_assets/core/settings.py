@@ -1,0 +1,95 @@
+"""Every setting the platform reads from the environment, in one frozen value.
+
+An unset setting means the embedded default, so that a fresh checkout runs without any configuration. Nothing else
+in the code base reads the environment for its own settings, and nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+
+class SettingError(ValueError):
+    """A setting has a value that cannot be used; the message names the variable and the remedy."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's settings; see the README's table for what each means."""
+
+    home: Path
+    lake_url: str
+    warehouse_url: str | None
+    source_url: str | None
+    mlflow_tracking_uri: str | None
+    alert_webhook: str | None
+    lake_single_writer: bool
+    planner_start: date
+    planner_end: date | None
+    planner_minimum_rows: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Settings of this process. Raises SettingError for a value that cannot be read."""
+        home = Path(environ.get("PLATFORM_HOME") or ".platform").expanduser().absolute()
+        start = _read_date(environ, "PLATFORM_PLANNER_START")
+        return cls(
+            home=home,
+            lake_url=environ.get("PLATFORM_LAKE_URL") or str(home / "lake"),
+            warehouse_url=environ.get("PLATFORM_WAREHOUSE_URL") or None,
+            source_url=environ.get("PLATFORM_SOURCE_URL") or environ.get("PLATFORM_WAREHOUSE_URL") or None,
+            mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
+            alert_webhook=environ.get("PLATFORM_ALERT_WEBHOOK") or None,
+            lake_single_writer=_read_flag(environ, "PLATFORM_LAKE_SINGLE_WRITER"),
+            planner_start=start or DEMO_START,
+            planner_end=_read_date(environ, "PLATFORM_PLANNER_END"),
+            planner_minimum_rows=_read_integer(environ, "PLATFORM_PLANNER_MINIMUM_ROWS", 1000),
+        )
+
+    @property
+    def postgres_folder(self) -> Path:
+        """Data folder of the embedded Postgres."""
+        return self.home / "postgres"
+
+    @property
+    def mlflow_folder(self) -> Path:
+        """Where MLflow artefacts go when no MLflow server is configured."""
+        return self.home / "mlflow"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Working files of running assets; safe to delete when nothing runs."""
+        return self.home / "scratch"
+
+
+DEMO_START = date(2026, 1, 2)
+
+
+def _read_date(environ: Mapping[str, str], name: str) -> date | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SettingError(f"{name} is {text!r}; write a date as YYYY-MM-DD") from None
+
+
+def _read_integer(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    if not text.isdigit():
+        raise SettingError(f"{name} is {text!r}; write a whole number of 0 or more")
+    return int(text)
+
+
+def _read_flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "")
+    if text not in ("", "0", "1"):
+        raise SettingError(f"{name} is {text!r}; write 1 to switch it on, or 0")
+    return text == "1"

@@ -1,0 +1,140 @@
+"""The calendars, and the only place that converts between a partition's key and a dataset's date.
+
+Dagster names a window by its start; people and the documented dataset path name a week by its END date:
+`datasets/planner/2025-01-10/` holds 2025-01-03 .. 2025-01-09, and its partition key is 2025-01-03. Mixing the two up
+reads a neighbouring week without any error, so both conversions live here and refuse a date that is not a Friday.
+
+Every window is half-open and in UTC. Sizes of look-backs belong to the assets that declare them, not here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from platform_assets.core.settings import Settings
+
+_FRIDAY = 4
+_DAY = timedelta(days=1)
+_WEEK = timedelta(days=7)
+
+
+def planner_daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition per UTC day from planner_start, up to but excluding planner_end (unset: every day that has ended)."""
+    end = settings.planner_end.isoformat() if settings.planner_end else None
+    return dg.DailyPartitionsDefinition(start_date=settings.planner_start.isoformat(), end_date=end, timezone="UTC")
+
+
+def planner_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The whole weeks of the calendar, Friday 00:00 UTC to Friday 00:00 UTC; the key is the first Friday.
+
+    A calendar that starts inside a week has its first week at the next Friday, and one that ends inside a week loses
+    that week: a dataset of four days under a week's name would be judged and trained on as if it were complete.
+    """
+    start = _first_friday_from(settings.planner_start)
+    end = settings.planner_end
+    # Dagster itself drops the window that the end cuts; aligned here too so that the rule does not rest on it.
+    last = _first_friday_from(end - 6 * _DAY).isoformat() if end else None
+    return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), end_date=last, day_offset=5, timezone="UTC")
+
+
+def days_before(n: int) -> dg.TimeWindowPartitionMapping:
+    """Daily on daily: each day reads itself and the `n` days before it.
+
+    Dagster cuts an offset at the upstream calendar's first day, so the first days look back less far without an error
+    (and without `allow_nonexistent_upstream_partitions`, a beta switch that would warn at every load). A test holds it
+    to that. Raises ValueError for a negative n.
+    """
+    if n < 0:
+        raise ValueError(f"days_before({n}): a look-back is a number of days of 0 or more")
+    return dg.TimeWindowPartitionMapping(start_offset=-n)
+
+
+def days_in_week() -> dg.TimeWindowPartitionMapping:
+    """Weekly on daily: each week reads exactly its seven days.
+
+    No offset: Dagster counts offsets in units of the DOWNSTREAM, so `start_offset=-1` here would mean seven more days.
+    A day that the calendar does not have is an error, since a week without it could never be complete.
+    """
+    return dg.TimeWindowPartitionMapping()
+
+
+def dataset_date(week_key: str) -> str:
+    """The date that names a week's dataset, its end: '2025-01-03' -> '2025-01-10'. ValueError unless a Friday."""
+    return (_friday(week_key, "week key") + _WEEK).isoformat()
+
+
+def week_key(dataset_date: str) -> str:
+    """The partition key of the week that a dataset is named after: '2025-01-10' -> '2025-01-03'."""
+    return (_friday(dataset_date, "dataset date") - _WEEK).isoformat()
+
+
+def days_of_week(week_key: str) -> list[str]:
+    """The keys of a week's seven days, in order. ValueError unless the key is a Friday."""
+    first = _friday(week_key, "week key")
+    return [(first + i * _DAY).isoformat() for i in range(7)]
+
+
+def week_of_day(day_key: str) -> str:
+    """The key of the week that contains a day; the calendar need not have that week."""
+    day = _day(day_key)
+    return (day - _DAY * ((day.weekday() - _FRIDAY) % 7)).isoformat()
+
+
+def trailing_weeks(week_key: str, n: int) -> list[str]:
+    """The `n` week keys that end with `week_key` (included), oldest first; not clipped to any calendar's start."""
+    if n < 1:
+        raise ValueError(f"trailing_weeks of {n} weeks: ask for 1 or more")
+    last = _friday(week_key, "week key")
+    return [(last - i * _WEEK).isoformat() for i in reversed(range(n))]
+
+
+def days_in(first: date, last: date) -> list[str]:
+    """The day keys from `first` to `last`, both included; none when last is before first."""
+    return [(first + i * _DAY).isoformat() for i in range((last - first).days + 1)]
+
+
+def days_up_to(day_key: str, n: int, first: str) -> list[str]:
+    """The `n` days before a day, and the day itself, cut at the calendar's `first` day."""
+    day = _day(day_key)
+    return days_in(max(day - n * _DAY, _day(first)), day)
+
+
+def days_after(day_key: str, n: int) -> list[str]:
+    """The `n` days after a day."""
+    return days_in(_day(day_key) + _DAY, _day(day_key) + n * _DAY)
+
+
+def days_between(first: date, key: str) -> int:
+    """How many days a partition starts after `first`."""
+    return (_day(key) - first).days
+
+
+def day_window(key: str) -> tuple[datetime, datetime]:
+    """The half-open window [start, end) of a day, in UTC: select with `start <= t and t < end`, never BETWEEN."""
+    day = _day(key)
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return start, start + _DAY
+
+
+def _day(key: str) -> date:
+    # fromisoformat also reads 20250103 and 2025-W01-5, which are no partition keys.
+    try:
+        day = date.fromisoformat(key)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != key:
+        raise ValueError(f"{key!r} is not a date written YYYY-MM-DD")
+    return day
+
+
+def _friday(key: str, meaning: str) -> date:
+    day = _day(key)
+    if day.weekday() != _FRIDAY:
+        raise ValueError(f"{key} is a {day:%A}, but a {meaning} is a Friday; its week starts on {week_of_day(key)}")
+    return day
+
+
+def _first_friday_from(day: date) -> date:
+    return day + _DAY * ((_FRIDAY - day.weekday()) % 7)

@@ -1,0 +1,152 @@
+"""planner/events and planner/quarantined_events: one day of the event log, typed, and what the contract refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from platform_assets.core.settings import Settings
+from platform_assets.orchestration import checks, partitioned, partitions
+from platform_assets.orchestration.automation import AFFECTED_DAYS
+from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
+from platform_assets.planner.assets import common
+from platform_assets.planner.assets.common import EVENTS, QUARANTINED_EVENTS
+
+if TYPE_CHECKING:
+    from platform_assets.core.engine import Engine
+    from platform_assets.core.lake import Lake, Publication
+    from platform_assets.core.quality import Outcome
+    from platform_assets.planner.extraction import ExtractedDay
+
+CHECKS = (
+    checks.Check("rows_reconcile", "Rows in Postgres = rows kept + rows quarantined, re-sent ones among them."),
+    checks.Check("unique_event_ids", "No event id occurs twice."),
+    checks.Check("required_metadata", "Every plan event names its policy version, request and experiment variant."),
+    checks.Check("quarantine_share", "Events refused by a rule stay under the limit; re-sent ones do not count."),
+    checks.Check("freshness", "The source's log reaches the end of the day.", blocking=False),
+)
+MAX_DAYS_A_RUN = 28
+
+
+def build(settings: Settings) -> dg.AssetsDefinition:
+    """The daily extraction as one step with two assets."""
+    daily = partitions.planner_daily(settings)
+    common_spec = {"group_name": common.GROUP, "owners": common.OWNERS, "kinds": {"postgres", "parquet"}, "partitions_def": daily}
+
+    @dg.multi_asset(
+        name="planner_events",
+        specs=[
+            dg.AssetSpec(EVENTS, description=_EVENTS_DESCRIPTION, **common_spec),
+            dg.AssetSpec(QUARANTINED_EVENTS, description=_QUARANTINE_DESCRIPTION, **common_spec),
+        ],
+        check_specs=checks.specs(EVENTS, CHECKS, daily),
+        partitions_def=daily,
+        backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_A_RUN),
+    )
+    def planner_events(
+        context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, source: SourceResource
+    ) -> Iterator[partitioned.Event]:
+        def produce(day: str) -> Sequence[partitioned.Produced]:
+            with engine.workspace("events") as folder:
+                return _produce(context, lake, engine, source, day, folder)
+
+        yield from partitioned.run_partitions(context, produce, CHECKS)
+
+    return planner_events
+
+
+def _produce(
+    context: dg.AssetExecutionContext, lake_resource: LakeResource, engine_resource: EngineResource,
+    source: SourceResource, day: str, folder: Path,
+) -> Sequence[partitioned.Produced]:  # fmt: skip
+    from platform_assets.core.lake import Lineage
+    from platform_assets.orchestration.metadata import counts_markdown, table_metadata
+    from platform_assets.planner import extraction
+
+    lake, engine, window = lake_resource.open(), engine_resource.open(), partitions.day_window(day)
+    before = {key: lake.current(common.address(key, day)) for key in (EVENTS, QUARANTINED_EVENTS)}
+    extracted = extraction.extract_day(
+        source.open(), engine, window, folder, lambda rows: context.log.info(f"{day}: {rows:,} events read")
+    )
+    by_rule = extraction.count_by_rule(engine, extracted.quarantined)
+    outcomes = _outcomes(engine, extracted, window[1], by_rule)
+    published = {}
+    for key, path, details in (
+        (QUARANTINED_EVENTS, extracted.quarantined, {"quarantined": by_rule}),
+        (EVENTS, extracted.events, {"quarantined": by_rule, "checks": checks.to_details(outcomes)}),
+    ):
+        lineage = Lineage(
+            source_rows=extracted.source.rows, source_watermark=extracted.source.watermark,
+            code_version=extraction.CODE_VERSION, run_id=context.run_id, details=details,
+        )  # fmt: skip
+        name = f"{key.path[-1]}.parquet"
+        published[key] = lake.publish_table(common.address(key, day), {name: path}, lineage, expected=before[key])
+    affected = _affected_days(lake, engine, published[EVENTS], day, extracted.events, folder)
+    return [
+        partitioned.Produced(
+            EVENTS,
+            published[EVENTS],
+            {
+                **table_metadata(published[EVENTS], extracted.events),
+                "source_rows": extracted.source.rows,
+                "source_watermark": extracted.source.watermark or "none",
+                "quarantined": counts_markdown("rule", by_rule),
+                AFFECTED_DAYS: affected,
+            },
+            outcomes,
+        ),
+        partitioned.Produced(
+            QUARANTINED_EVENTS,
+            published[QUARANTINED_EVENTS],
+            {
+                **table_metadata(published[QUARANTINED_EVENTS], extracted.quarantined),
+                "quarantined": counts_markdown("rule", by_rule),
+            },
+        ),
+    ]
+
+
+def _outcomes(
+    engine: Engine, extracted: ExtractedDay, day_end: datetime, by_rule: Mapping[str, int]
+) -> list[Outcome]:
+    from platform_assets.core import quality as common_checks
+    from platform_assets.planner import quality
+
+    limits = quality.Limits()
+    kept = engine.rows("SELECT count(*) AS rows FROM events", {"events": [extracted.events]})[0]["rows"]
+    quarantined = sum(by_rule.values())
+    return [
+        quality.rows_reconcile(extracted, kept, quarantined),
+        common_checks.unique(engine, "unique_event_ids", [extracted.events], "event_id"),
+        quality.required_metadata(engine, extracted.events),
+        quality.quarantine_share(extracted.source.rows, by_rule, limits.quarantine_share),
+        quality.freshness(day_end, extracted.newest_recording, limits.source_lag),
+    ]
+
+
+def _affected_days(
+    lake: Lake, engine: Engine, publication: Publication, day: str, current: Path, folder: Path
+) -> list[str]:
+    """Which enriched days must follow this publication; none when the digest stayed."""
+    from platform_assets.planner import enrichment, late_data
+
+    if not publication.digest_changed:
+        return []
+    following = partitions.days_after(day, enrichment.LOOK_BACK_DAYS)
+    later = common.published(lake, EVENTS, following)
+    previous = publication.previous
+    return late_data.affected_days(
+        engine, day, lake.fetch(previous, "events.parquet", folder) if previous else None, current,
+        {key: lake.fetch(revision, "events.parquet", folder) for key, revision in later.items()},
+    )  # fmt: skip
+
+
+_EVENTS_DESCRIPTION = """One day (UTC, by the time things happened) of `exp.events`, typed and checked against the payload
+contract. Re-sent events (same type, plan and request) are dropped: the first recorded wins. Late events arrive in the day
+on which they happened, when that day is extracted again."""
+_QUARANTINE_DESCRIPTION = """The rows of the day that broke a rule, each with the rule's id and the reason, and re-sent copies.
+Rows in Postgres = rows of `planner/events` + rows here."""

@@ -1,0 +1,17 @@
+-- For the households asked for: the last version visible at `earliest`, and all that became known from there to `latest`.
+-- Version tables only grow, so a re-run years later reads the same rows.
+SELECT v.household_id::text AS entity, v.valid_from, v.recorded_at, ''::text AS id,
+       v.budget::float8 AS budget, v.max_prep_time, v.excluded
+FROM (SELECT unnest(string_to_array(current_setting('platform.households'), ','))::uuid AS household_id) AS wanted
+CROSS JOIN LATERAL (
+    (SELECT * FROM household_constraint_versions AS known
+     WHERE known.household_id = wanted.household_id
+       AND known.valid_from <= current_setting('platform.earliest')::timestamptz
+       AND known.recorded_at <= current_setting('platform.earliest')::timestamptz
+     ORDER BY known.valid_from DESC, known.recorded_at DESC LIMIT 1)
+    UNION ALL
+    (SELECT * FROM household_constraint_versions AS learned
+     WHERE learned.household_id = wanted.household_id
+       AND greatest(learned.valid_from, learned.recorded_at) > current_setting('platform.earliest')::timestamptz
+       AND greatest(learned.valid_from, learned.recorded_at) <= current_setting('platform.latest')::timestamptz)
+) AS v

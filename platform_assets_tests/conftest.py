@@ -1,0 +1,3 @@
+"""Fixtures that every room of the tests shares."""
+
+pytest_plugins = ["platform_assets_tests.postgres"]

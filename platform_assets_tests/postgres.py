@@ -1,0 +1,68 @@
+"""Fixtures: a real Postgres per test process, and a freshly migrated database per test.
+
+The server's folder lies directly under the temporary folder and is open to others: run as root, the embedded server runs
+as another user and must be able to reach it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from platform_assets.core import embedded_postgres, migrations
+from platform_assets.core.warehouse import database_url
+
+TEMPLATE = "migrated"
+
+
+def open_folder(prefix: str) -> Path:
+    """A new folder that other users may enter."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a running server."""
+    folder = open_folder("platform-assets-postgres-")
+    data = folder / "data"
+    url = embedded_postgres.url(data, "postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    migrations.upgrade(database_url(url, TEMPLATE))
+    yield url
+    embedded_postgres.stop(data)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """URL of a new database with every migration applied."""
+    return new_database(postgres_server, TEMPLATE)
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres_server: str) -> str:
+    """As `postgres_url`, shared by the tests of one file."""
+    return new_database(postgres_server, TEMPLATE)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: str) -> str:
+    """URL of a new, empty database."""
+    return new_database(postgres_server, "template1")
+
+
+def new_database(server: str, template: str) -> str:
+    """Create a database of a random name."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return database_url(server, name)
