@@ -14,7 +14,7 @@ BIN := .venv/bin
 COMMANDS := $(BIN)/python -m platform_assets.commands
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo ui stop migrate preflight test lint bench clean
+.PHONY: setup demo ui late-event stop migrate preflight test lint bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -39,6 +39,10 @@ demo: $(INSTALLED) .env  ## simulate a meal-planning app and build every day and
 ui: $(INSTALLED) .env  ## open Dagster and MLflow
 	mkdir -p $(PLATFORM_DAGSTER_STORAGE)
 	$(COMMANDS) ui
+
+DAY ?= 2026-02-03
+late-event: $(INSTALLED) .env  ## record a plan today that was accepted on DAY; while `make ui` runs
+	$(BIN)/python -m platform_assets.simulators.meal_app late-event --url "$$($(COMMANDS) url)" --day $(DAY)
 
 stop: $(INSTALLED)  ## stop the embedded Postgres
 	$(COMMANDS) stop

@@ -60,6 +60,12 @@ def empty_postgres_url(postgres_server: str) -> str:
     return new_database(postgres_server, "template1")
 
 
+@pytest.fixture(scope="module")
+def module_empty_postgres_url(postgres_server: str) -> str:
+    """As `empty_postgres_url`, shared by the tests of one file."""
+    return new_database(postgres_server, "template1")
+
+
 def new_database(server: str, template: str) -> str:
     """Create a database of a random name."""
     name = f"test_{uuid.uuid4().hex[:12]}"

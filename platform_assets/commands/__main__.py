@@ -10,7 +10,7 @@ from platform_assets.core.lake import LakeError
 from platform_assets.core.settings import SettingError
 from platform_assets.core.warehouse import WarehouseError
 
-COMMANDS = ("setup", "demo", "ui", "stop", "migrate", "preflight")
+COMMANDS = ("setup", "demo", "ui", "stop", "migrate", "preflight", "url")
 
 
 def main() -> int:

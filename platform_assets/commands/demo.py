@@ -7,6 +7,8 @@ simulator is special to the demo.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
 from datetime import timedelta
 
@@ -43,19 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(settings: Settings, arguments: argparse.Namespace) -> None:
-    from platform_assets.simulators.meal_app import Scenario, load, simulate
-
     url = settings.source_url or embedded_postgres.url(settings.postgres_folder)
     with Warehouse(url).connect() as connection:
         known = connection.execute("SELECT count(*) FROM exp.events").fetchone()
     if known and known[0]:
         print(f"the source holds {known[0]:,} events already; none are simulated")
         return
-    world = simulate(Scenario(seed=arguments.seed, households=arguments.households, start=settings.planner_start, weeks=WEEKS))
-    load(world, url)
-    truth = settings.home / "simulated"
-    world.write_ground_truth(truth)
-    print(f"simulated {arguments.households} households over {WEEKS} weeks; what was planted: {truth}")
+    options = {
+        "--url": url, "--seed": arguments.seed, "--households": arguments.households, "--weeks": WEEKS,
+        "--start": settings.planner_start, "--ground_truth": settings.home / "simulated",
+    }  # fmt: skip
+    words = [str(word) for option in options.items() for word in option]
+    subprocess.run([sys.executable, "-m", "platform_assets.simulators.meal_app", *words], check=True)
 
 
 def _materialize(settings: Settings) -> None:

@@ -25,8 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     set_up(settings)
     with embedded_postgres.held(settings.postgres_folder):
-        processes = [subprocess.Popen(command, start_new_session=True) for command in commands(settings, arguments.port)]
-        print(f"\nDagster  http://127.0.0.1:{arguments.port}\nMLflow   {settings.mlflow_tracking_uri or EMBEDDED_UI}\n", flush=True)
+        processes = [
+            subprocess.Popen(command, start_new_session=True) for command in commands(settings, arguments.port)
+        ]
+        print(
+            f"\nDagster  http://127.0.0.1:{arguments.port}\nMLflow   {settings.mlflow_tracking_uri or EMBEDDED_UI}\n",
+            flush=True,
+        )
         return _wait(processes)
 
 

@@ -69,8 +69,17 @@ class Summary:
         notes += ["- Accepted plans left out: " + _counts(self.exclusions)]
         notes += ["- Events quarantined in these days: " + _counts(self.quarantined)]
         honest = ", ".join(self.not_point_in_time)
-        notes += [f"- NOT point-in-time (today's rows, no history kept): {honest}" if honest else "- Every source is point-in-time"]
-        head = [f"**Rows**: {self.rows:,}", f"**Fields**: {self.fields}", f"**Task**: {self.task}", f"**Targets**: {self.targets}"]
+        notes += [
+            f"- NOT point-in-time (today's rows, no history kept): {honest}"
+            if honest
+            else "- Every source is point-in-time"
+        ]
+        head = [
+            f"**Rows**: {self.rows:,}",
+            f"**Fields**: {self.fields}",
+            f"**Task**: {self.task}",
+            f"**Targets**: {self.targets}",
+        ]
         return "\n".join(
             [f"# Dataset: {self.name}", "", "  \n".join(head), "", "## Coverage", *coverage, "", "## Notes", *notes, ""]
         )

@@ -54,7 +54,7 @@ def _lineage(
     return tuple((column, tuple(sorted(found))) for column, found in origin[table].items())
 
 
-def _plain(query):  # noqa: ANN001, ANN202 - sqlglot expressions, imported lazily
+def _plain(query):
     from sqlglot import parse_one
 
     plain = query.copy()
@@ -64,7 +64,7 @@ def _plain(query):  # noqa: ANN001, ANN202 - sqlglot expressions, imported lazil
     return plain
 
 
-def _leaves(root, origin: Mapping[str, Mapping[str, set[Column]]]) -> set[Column]:  # noqa: ANN001
+def _leaves(root, origin: Mapping[str, Mapping[str, set[Column]]]) -> set[Column]:
     from sqlglot import exp
 
     found: set[Column] = set()

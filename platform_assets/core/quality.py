@@ -32,7 +32,9 @@ class Outcome:
 
 def unique(engine: Engine, name: str, files: Sequence[Path], column: str) -> Outcome:
     """No value of `column` occurs twice."""
-    sql = f'SELECT "{column}" AS value, count(*) AS times FROM checked GROUP BY 1 HAVING count(*) > 1 ORDER BY 2 DESC, 1'
+    sql = (
+        f'SELECT "{column}" AS value, count(*) AS times FROM checked GROUP BY 1 HAVING count(*) > 1 ORDER BY 2 DESC, 1'
+    )
     repeated = engine.rows(f"{sql} LIMIT 10", {"checked": files})
     reason = f"{column} repeats: {[row['value'] for row in repeated]}" if repeated else f"every {column} occurs once"
     return Outcome(name, not repeated, reason, {"examples": [str(row["value"]) for row in repeated]})
@@ -56,4 +58,6 @@ def share_below(name: str, part: int, whole: int, limit: float, what: str, warni
     """part / whole (0 for an empty whole) does not exceed `limit`."""
     share = part / whole if whole else 0.0
     reason = f"{what}: {part} of {whole} ({share:.2%}), limit {limit:.2%}"
-    return Outcome(name, share <= limit, reason, {"part": part, "whole": whole, "share": share, "limit": limit}, warning)
+    return Outcome(
+        name, share <= limit, reason, {"part": part, "whole": whole, "share": share, "limit": limit}, warning
+    )

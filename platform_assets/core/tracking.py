@@ -128,7 +128,9 @@ class Tracking:
 
     def end_runs_of(self, dagster_run_id: str, status: str) -> list[str]:
         """End what a Dagster run left RUNNING (a kill -9 runs no `finally`); its parent run takes the final status."""
-        experiments = [found.experiment_id for name in EXPERIMENTS if (found := self.client.get_experiment_by_name(name))]
+        experiments = [
+            found.experiment_id for name in EXPERIMENTS if (found := self.client.get_experiment_by_name(name))
+        ]
         ended = []
         for run in self._runs_of(dagster_run_id, experiments):
             is_parent = _PARENT not in run.data.tags

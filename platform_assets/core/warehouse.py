@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -32,6 +32,8 @@ class Snapshot:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        # A stream ends with its cursor, and a cursor with the last name that holds it.
+        self._cursors: list[Any] = []
 
     def stream(self, sql: str, parameters: Mapping[str, str] | None = None) -> pa.RecordBatchReader:
         """Rows of a query as Arrow batches, in bounded memory.
@@ -43,6 +45,7 @@ class Snapshot:
         for name, value in (parameters or {}).items():
             self._bind(name, value)
         cursor = self._connection.cursor()
+        self._cursors.append(cursor)
         try:
             cursor.execute(sql)
             return cursor.fetch_record_batch()
@@ -61,6 +64,12 @@ class Snapshot:
         return self.row(
             "SELECT to_regclass(current_setting('platform.relation')) IS NOT NULL AS present", {"relation": name}
         )["present"]
+
+    def close(self) -> None:
+        """End every stream, read to its end or not."""
+        for cursor in self._cursors:
+            with suppress(Exception):
+                cursor.close()
 
     def _bind(self, name: str, value: str) -> None:
         if not _PARAMETER_NAME.fullmatch(name):
@@ -100,9 +109,13 @@ class Warehouse:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('TimeZone', 'UTC', true)")
                 cursor.fetchall()
-            yield Snapshot(connection)
+            snapshot = Snapshot(connection)
+            try:
+                yield snapshot
+            finally:
+                # Before the connection: an open statement keeps it from closing and hides the first error.
+                snapshot.close()
         finally:
-            # Open statements of an abandoned stream keep the connection from closing and hide the first error.
             _close_quietly(connection)
 
 
@@ -130,9 +143,7 @@ def _unreachable(url: str, error: Exception) -> str:
 
 
 def _close_quietly(connection: Any) -> None:
-    import contextlib
-
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         connection.rollback()
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         connection.close()

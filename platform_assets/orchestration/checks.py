@@ -27,15 +27,17 @@ class Check:
     blocking: bool = True
 
 
-def specs(
-    asset: dg.AssetKey, checks: Iterable[Check], partitions: dg.PartitionsDefinition
-) -> list[dg.AssetCheckSpec]:
+def specs(asset: dg.AssetKey, checks: Iterable[Check], partitions: dg.PartitionsDefinition) -> list[dg.AssetCheckSpec]:
     """Check specs with the asset's partitions; without them one result would stand for all days."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)  # partitions_def is a preview feature, pinned by tests
         return [
             dg.AssetCheckSpec(
-                check.name, asset=asset, description=check.description, blocking=check.blocking, partitions_def=partitions
+                check.name,
+                asset=asset,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=partitions,
             )
             for check in checks
         ]

@@ -37,7 +37,9 @@ class Produced:
 
 
 def run_partitions(
-    context: dg.AssetExecutionContext, produce: Callable[[str], Sequence[Produced]], declared: Sequence[checks.Check] = ()
+    context: dg.AssetExecutionContext,
+    produce: Callable[[str], Sequence[Produced]],
+    declared: Sequence[checks.Check] = (),
 ) -> Iterator[Event]:
     """Produce every partition of the run and yield what Dagster expects.
 

@@ -21,7 +21,9 @@ def build(settings: Settings | None = None, overrides: Mapping[str, Any] | None 
         dg.AssetSelection.assets(EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS),
         description="Extract and enrich days. What the daily schedule runs; also for ranges.",
     )
-    weeks = dg.define_asset_job("planner_weeks", dg.AssetSelection.assets(DATASET), description="Build weekly datasets.")
+    weeks = dg.define_asset_job(
+        "planner_weeks", dg.AssetSelection.assets(DATASET), description="Build weekly datasets."
+    )
     extraction = dg.define_asset_job(
         "planner_extraction",
         dg.AssetSelection.assets(EVENTS, QUARANTINED_EVENTS),

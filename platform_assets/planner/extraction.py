@@ -57,5 +57,7 @@ def extract_day(
 
 def count_by_rule(engine: Engine, quarantined: Path) -> dict[str, int]:
     """Quarantined rows per rule."""
-    rows = engine.rows("SELECT rule, count(*) AS rows FROM quarantined GROUP BY 1 ORDER BY 1", {"quarantined": [quarantined]})
+    rows = engine.rows(
+        "SELECT rule, count(*) AS rows FROM quarantined GROUP BY 1 ORDER BY 1", {"quarantined": [quarantined]}
+    )
     return {row["rule"]: row["rows"] for row in rows}

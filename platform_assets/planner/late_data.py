@@ -24,7 +24,9 @@ _CHANGED = """
 """
 
 
-def affected_days(engine: Engine, day: str, previous: Path | None, current: Path, later: Mapping[str, Path]) -> list[str]:
+def affected_days(
+    engine: Engine, day: str, previous: Path | None, current: Path, later: Mapping[str, Path]
+) -> list[str]:
     """The enriched days to compute again after events of `day` changed from `previous` to `current`, sorted.
 
     `later` maps the published days after `day` (within the look-back) to their events. A first publication changes

@@ -42,9 +42,7 @@ def dataset_lineage() -> dict[str, list[Column]]:
     return {column: _resolve(pairs, {}) for column, pairs in found.items()}
 
 
-def _resolve(
-    pairs: Sequence[Column], intermediate: Mapping[str, Mapping[str, Sequence[Column]]]
-) -> list[Column]:
+def _resolve(pairs: Sequence[Column], intermediate: Mapping[str, Mapping[str, Sequence[Column]]]) -> list[Column]:
     found: set[Column] = set()
     for table, column in pairs:
         if table in intermediate:

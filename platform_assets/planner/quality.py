@@ -58,7 +58,9 @@ def quarantine_share(rows: int, by_rule: Mapping[str, int], limit: float) -> Out
     """Refused rows do not exceed `limit` of the day. Re-sent events are normal traffic and do not count."""
     refused = sum(count for rule, count in by_rule.items() if rule != RESENT)
     outcome = quality.share_below("quarantine_share", refused, rows, limit, "events refused by a rule")
-    return Outcome(outcome.name, outcome.passed, outcome.reason, {**outcome.metadata, "by_rule": json.dumps(dict(by_rule))})
+    return Outcome(
+        outcome.name, outcome.passed, outcome.reason, {**outcome.metadata, "by_rule": json.dumps(dict(by_rule))}
+    )
 
 
 def freshness(day_end: datetime, newest: datetime | None, allowed: timedelta) -> Outcome:
@@ -109,7 +111,12 @@ def plans_reconcile(engine: Engine, accepted: Path, enriched: Path, excluded: Pa
         {"accepted": [accepted], "enriched": [enriched], "excluded": [excluded]},
     )[0]
     passed = found["accepted"] == found["enriched"] + found["excluded"]
-    return Outcome("plans_reconcile", passed, "{accepted} accepted, {enriched} enriched + {excluded} excluded".format(**found), found)
+    return Outcome(
+        "plans_reconcile",
+        passed,
+        "{accepted} accepted, {enriched} enriched + {excluded} excluded".format(**found),
+        found,
+    )
 
 
 def split_disjoint(engine: Engine, training: Path) -> Outcome:
@@ -130,5 +137,9 @@ def schema_unchanged(current: Mapping, previous: Mapping | None) -> Outcome:
         reason = f"schema version {previous['schema_version']} became {current['schema_version']}"
         return Outcome("schema_unchanged", True, reason)
     passed = current["fields"] == previous["fields"]
-    reason = "same fields as the week before" if passed else "fields changed under the same schema version: raise SCHEMA_VERSION"
+    reason = (
+        "same fields as the week before"
+        if passed
+        else "fields changed under the same schema version: raise SCHEMA_VERSION"
+    )
     return Outcome("schema_unchanged", passed, reason)

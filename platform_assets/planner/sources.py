@@ -64,7 +64,9 @@ def count_events(snapshot: Snapshot, start: datetime, end: datetime) -> dict[str
 
 def newest_recording(snapshot: Snapshot) -> datetime | None:
     """When the source last recorded any event: how far behind the application its log is."""
-    return snapshot.row("SELECT max(least(created_at, timestamptz '9999-12-31 00:00+00')) AS newest FROM exp.events")["newest"]
+    return snapshot.row("SELECT max(least(created_at, timestamptz '9999-12-31 00:00+00')) AS newest FROM exp.events")[
+        "newest"
+    ]
 
 
 def read_versions(snapshot: Snapshot, table: str, request: VersionRequest, target: Path) -> bool:

@@ -150,7 +150,7 @@ def _decode(decoder: msgspec.json.Decoder, text: str | None, missing: str, rule:
     try:
         return decoder.decode(missing if text is None else text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _Refused(rule, str(error) or "nested too deeply") from None
+        raise _Refused(rule, str(error)) from None
 
 
 def _require(context: contract.Context, arms: list[contract.ExperimentArm]) -> None:

@@ -6,14 +6,19 @@ What belongs here: the transform, its split, the counts a reader wants. What doe
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from platform_assets.core import dataset, transform
+from platform_assets.core import quality as common_checks
 from platform_assets.core.engine import Engine
-from platform_assets.planner import sources
+from platform_assets.core.profile import Profile, profile_table
+from platform_assets.core.quality import Outcome
+from platform_assets.planner import drift, quality, sources
 
 # Its own salt: the experiments' buckets hash "experiment_id:unit_id"; a shared hash would tie the split to an arm.
 SPLIT_SALT = "planner/dataset/split/1:"
@@ -59,17 +64,26 @@ def build_week(
     schema = dataset.schema_document(training, SCHEMA_VERSION)
     profile = profile_table([training])
     reference = [Profile.from_json(document.decode()) for document, _ in trailing]
-    drift, pictures = drift_against(reference, profile, name, warming_up)
+    drifted, pictures = drift.judge_week(reference, profile, name, warming_up)
     summary = summarise(
-        engine, training, name, (days[0], days[-1]), dataset.count_leaves(schema["fields"]), enriched_details, event_details
+        engine,
+        training,
+        name,
+        (days[0], days[-1]),
+        dataset.count_leaves(schema["fields"]),
+        enriched_details,
+        event_details,
     )
     outcomes = [
         common_checks.minimum_rows("minimum_rows", summary.rows, minimum_rows),
         common_checks.not_null(
-            engine, "required_not_null", [training], ["input.household.id", "target.accepted_plan", "target.accepted_plan.meals"]
+            engine,
+            "required_not_null",
+            [training],
+            ["input.household.id", "target.accepted_plan", "target.accepted_plan.meals"],
         ),
         quality.schema_unchanged(schema, json.loads(trailing[-1][1]) if trailing else None),
-        drift,
+        drifted,
         quality.split_disjoint(engine, training),
     ]
     return BuiltWeek(training, schema, profile, summary, outcomes, pictures)
@@ -104,7 +118,11 @@ def summarise(
     )[0]
     shares = {
         title: _counts(engine, training, column)
-        for title, column in (("Workflow types", "input.workflow_type"), ("Modes", "input.mode"), ("Split", "metadata.split"))
+        for title, column in (
+            ("Workflow types", "input.workflow_type"),
+            ("Modes", "input.mode"),
+            ("Split", "metadata.split"),
+        )
     }
     return dataset.Summary(
         name=name,
@@ -125,7 +143,8 @@ def summarise(
 
 def _counts(engine: Engine, training: Path, column: str) -> dict[str, int]:
     rows = engine.rows(
-        f"SELECT {column} AS value, count(*) AS times FROM training GROUP BY 1 ORDER BY 2 DESC, 1", {"training": [training]}
+        f"SELECT {column} AS value, count(*) AS times FROM training GROUP BY 1 ORDER BY 2 DESC, 1",
+        {"training": [training]},
     )
     return {row["value"]: row["times"] for row in rows}
 

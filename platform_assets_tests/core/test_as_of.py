@@ -30,17 +30,23 @@ def slow_as_of(requests: list[Request], versions: list[Version]) -> dict[Request
     return found
 
 
-def fast_as_of(folder: Path, requests: list[Request], versions: list[Version], threads: int = 2) -> dict[Request, tuple | None]:
+def fast_as_of(
+    folder: Path, requests: list[Request], versions: list[Version], threads: int = 2
+) -> dict[Request, tuple | None]:
     """The same through the engine."""
     request_file, version_file = folder / "requests.parquet", folder / "versions.parquet"
     _write(request_file, {"entity": pa.string(), "asked_at": TIMESTAMP}, requests)
     _write(
-        version_file, {"entity": pa.string(), "valid_from": TIMESTAMP, "recorded_at": TIMESTAMP, "id": pa.string()}, versions
+        version_file,
+        {"entity": pa.string(), "valid_from": TIMESTAMP, "recorded_at": TIMESTAMP, "id": pa.string()},
+        versions,
     )
     engine = Engine(folder / "scratch", threads=threads)
     rows = engine.rows(as_of_sql("requests", "versions"), {"requests": [request_file], "versions": [version_file]})
     return {
-        (row["entity"], row["asked_at"]): (row["valid_from"], row["recorded_at"], row["id"]) if row["valid_from"] else None
+        (row["entity"], row["asked_at"]): (row["valid_from"], row["recorded_at"], row["id"])
+        if row["valid_from"]
+        else None
         for row in rows
     }
 
@@ -63,7 +69,9 @@ def generated_case(seed: int, size: int, density: int) -> tuple[list[Request], l
     versions = set()
     while len(versions) < size:
         valid, recorded = instant(), instant()
-        versions.add((generator.choice(entities), valid.astimezone(UTC), recorded.astimezone(UTC), generator.choice("abc")))
+        versions.add(
+            (generator.choice(entities), valid.astimezone(UTC), recorded.astimezone(UTC), generator.choice("abc"))
+        )
     strangers = [f"stranger-{i}" for i in range(5)]
     requests = [(generator.choice(entities + strangers), instant().astimezone(UTC)) for _ in range(size)]
     return requests, sorted(versions)
@@ -103,7 +111,9 @@ instants = st.integers(0, 6).map(lambda hours: EPOCH + timedelta(hours=hours))
 
 @settings(max_examples=60, deadline=None)
 @given(
-    versions=st.lists(st.tuples(st.sampled_from("ab"), instants, instants, st.sampled_from("xyz")), max_size=12, unique=True),
+    versions=st.lists(
+        st.tuples(st.sampled_from("ab"), instants, instants, st.sampled_from("xyz")), max_size=12, unique=True
+    ),
     requests=st.lists(st.tuples(st.sampled_from("abc"), instants), min_size=1, max_size=6),
 )
 def test_small_adversarial_histories_equal_the_oracle(

@@ -1,7 +1,5 @@
 """planner/dataset: one week of accepted plans in the documented folder, checked, profiled and registered in MLflow."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +59,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     return dataset
 
 
-def dataset_address(week: str) -> Address:
+def dataset_address(week: str) -> "Address":
     """Where a week's dataset lies: datasets/planner/<end date>."""
     from platform_assets.core.dataset import dataset_address as address
 
@@ -69,7 +67,7 @@ def dataset_address(week: str) -> Address:
 
 
 def _produce(
-    context: dg.AssetExecutionContext, settings: Settings, lake: Lake, engine: Engine, mlflow: MlflowResource,
+    context: dg.AssetExecutionContext, settings: Settings, lake: "Lake", engine: "Engine", mlflow: MlflowResource,
     week: str, folder: Path,
 ) -> partitioned.Produced:  # fmt: skip
     from platform_assets.planner import weekly
@@ -101,7 +99,7 @@ def _produce(
 HISTORY_DAYS = 35
 
 
-def _trailing(lake: Lake, week: str) -> list[tuple[bytes, bytes]]:
+def _trailing(lake: "Lake", week: str) -> list[tuple[bytes, bytes]]:
     """Profile and schema of the published weeks before this one, oldest first."""
     from platform_assets.core import dataset
 
@@ -115,8 +113,13 @@ def _trailing(lake: Lake, week: str) -> list[tuple[bytes, bytes]]:
 
 
 def _publish(
-    lake: Lake, run_id: str, week: str, built: BuiltWeek, enriched: Mapping[str, Revision], before: Revision | None
-) -> Publication:
+    lake: "Lake",
+    run_id: str,
+    week: str,
+    built: "BuiltWeek",
+    enriched: "Mapping[str, Revision]",
+    before: "Revision | None",
+) -> "Publication":
     from platform_assets.core import dataset
     from platform_assets.core.lake import Lineage
     from platform_assets.planner import weekly
@@ -146,7 +149,7 @@ def _publish(
 
 
 def _register(
-    context: dg.AssetExecutionContext, mlflow: MlflowResource, week: str, publication: Publication, built: BuiltWeek
+    context: dg.AssetExecutionContext, mlflow: MlflowResource, week: str, publication: "Publication", built: "BuiltWeek"
 ) -> str:
     """One MLflow run per built week; returns its address for people."""
     from platform_assets.core import dataset
@@ -157,7 +160,8 @@ def _register(
     with mlflow.partition_run(context, EXPERIMENT, week, tags) as run:
         run.log_metrics({"row_count": float(publication.revision.rows or 0)})
         run.log_dataset(
-            DatasetReference(f"{MODEL}/{version}", digest, publication.revision.uri, publication.revision.rows), "training"
+            DatasetReference(f"{MODEL}/{version}", digest, publication.revision.uri, publication.revision.rows),
+            "training",
         )
         for name, content in (
             (dataset.SCHEMA, dataset.schema_bytes(built.schema)),
@@ -170,7 +174,7 @@ def _register(
     return mlflow.run_url(run)
 
 
-def _metadata(publication: Publication, built: BuiltWeek, week: str, link: str) -> dict[str, Any]:
+def _metadata(publication: "Publication", built: "BuiltWeek", week: str, link: str) -> dict[str, Any]:
     from platform_assets.orchestration.metadata import image, table_metadata
     from platform_assets.planner.lineage import dataset_lineage
 

@@ -1,7 +1,5 @@
 """planner/enriched_plans: the plans accepted on one day, joined to what was known when each was generated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +23,9 @@ CHECKS = (
     checks.Check("no_leak", "No input was valid or known later than the generation time of its plan."),
     checks.Check("plans_reconcile", "Acceptances in = plans enriched + plans excluded with a reason."),
     checks.Check("one_row_per_plan", "No plan occurs twice."),
-    checks.Check("join_coverage", "Household, constraints and pantry were known for nearly every plan.", blocking=False),
+    checks.Check(
+        "join_coverage", "Household, constraints and pantry were known for nearly every plan.", blocking=False
+    ),
 )
 # A plan lives 7 days and looks back 28 more for what was accepted before it (planner/enrichment.py, held equal by a test).
 LOOK_BACK_DAYS = 35
@@ -101,7 +101,7 @@ def _produce(
     return partitioned.Produced(ENRICHED_PLANS, publication, metadata, outcomes)
 
 
-def _outcomes(engine: Engine, day: EnrichedDay) -> list[Outcome]:
+def _outcomes(engine: "Engine", day: "EnrichedDay") -> "list[Outcome]":
     from platform_assets.core import quality as common_checks
     from platform_assets.planner import quality
 

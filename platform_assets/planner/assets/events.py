@@ -1,7 +1,5 @@
 """planner/events and planner/quarantined_events: one day of the event log, typed, and what the contract refused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +33,12 @@ MAX_DAYS_A_RUN = 28
 def build(settings: Settings) -> dg.AssetsDefinition:
     """The daily extraction as one step with two assets."""
     daily = partitions.planner_daily(settings)
-    common_spec = {"group_name": common.GROUP, "owners": common.OWNERS, "kinds": {"postgres", "parquet"}, "partitions_def": daily}
+    common_spec = {
+        "group_name": common.GROUP,
+        "owners": common.OWNERS,
+        "kinds": {"postgres", "parquet"},
+        "partitions_def": daily,
+    }
 
     @dg.multi_asset(
         name="planner_events",
@@ -111,8 +114,8 @@ def _produce(
 
 
 def _outcomes(
-    engine: Engine, extracted: ExtractedDay, day_end: datetime, by_rule: Mapping[str, int]
-) -> list[Outcome]:
+    engine: "Engine", extracted: "ExtractedDay", day_end: datetime, by_rule: Mapping[str, int]
+) -> "list[Outcome]":
     from platform_assets.core import quality as common_checks
     from platform_assets.planner import quality
 
@@ -129,7 +132,7 @@ def _outcomes(
 
 
 def _affected_days(
-    lake: Lake, engine: Engine, publication: Publication, day: str, current: Path, folder: Path
+    lake: "Lake", engine: "Engine", publication: "Publication", day: str, current: Path, folder: Path
 ) -> list[str]:
     """Which enriched days must follow this publication; none when the digest stayed."""
     from platform_assets.planner import enrichment, late_data

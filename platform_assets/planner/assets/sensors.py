@@ -4,8 +4,6 @@ Thin: which days differ is a comparison of counts with manifests, which days are
 published the change (`planner.late_data`). Datasets follow by `orchestration.automation.weekly_from_days`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -29,7 +27,7 @@ def late_data(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
     @dg.sensor(
         name="planner_late_data",
         job=job,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Compares each published day with Postgres and extracts the changed ones again.",
     )
@@ -51,7 +49,9 @@ def changed_source_days(
 
     start = datetime.combine(settings.planner_start, datetime.min.time(), UTC)
     end = min(
-        datetime.combine(settings.planner_end, datetime.min.time(), UTC) if settings.planner_end else datetime.max.replace(tzinfo=UTC),
+        datetime.combine(settings.planner_end, datetime.min.time(), UTC)
+        if settings.planner_end
+        else datetime.max.replace(tzinfo=UTC),
         datetime.now(UTC),
     )
     days = partitions.days_in(start.date(), (end - timedelta(microseconds=1)).date())
@@ -71,7 +71,8 @@ def changed_days(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefiniti
     def is_stale(lake: LakeResource, changed_day: str, affected_day: str) -> bool:
         store = lake.open()
         enriched, events = (
-            store.current(common.address(key, day)) for key, day in ((ENRICHED_PLANS, affected_day), (EVENTS, changed_day))
+            store.current(common.address(key, day))
+            for key, day in ((ENRICHED_PLANS, affected_day), (EVENTS, changed_day))
         )
         return enriched is not None and events is not None and events.as_input() not in enriched.lineage.inputs
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platform_assets.simulators.meal_app.catalogue import Catalogue
-from platform_assets.simulators.meal_app.policy import BLOCKED, FEWEST_MEALS, Drafts, top
+from platform_assets.simulators.meal_app.catalogue import Catalogue, as_bits
+from platform_assets.simulators.meal_app.policy import BLOCKED, FEWEST_MEALS, Drafts, gumbel, top
 from platform_assets.simulators.meal_app.scenario import DAY, HOUR, MINUTE
 
 IGNORED, ACCEPTED, REJECTED = 0, 1, 2
@@ -72,10 +72,9 @@ def _wanted_instead(
     rng: np.random.Generator, catalogue: Catalogue, utility: np.ndarray, stock: np.ndarray, drafts: Drafts
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, 8) recipes not in the plan that the household would rather eat, best first, and whether each is real."""
-    used = (catalogue.need > 0).astype(np.float32)
-    in_pantry = (stock > 0).astype(np.float32) @ used.T / np.maximum(used.sum(axis=1), 1)
-    keys = TASTE_WEIGHT * utility + PANTRY_WEIGHT * in_pantry
-    keys = keys - np.log(rng.standard_exponential(keys.shape, np.float32))
+    shared = np.bitwise_count(as_bits(stock > 0)[:, None] & catalogue.need_bits)
+    in_pantry = shared / np.maximum(np.bitwise_count(catalogue.need_bits), 1).astype(np.float32)
+    keys = TASTE_WEIGHT * utility + PANTRY_WEIGHT * in_pantry + gumbel(rng, utility.shape)
     offered = drafts.allowed.copy()
     plan, day = np.nonzero(drafts.recipes >= 0)
     offered[plan, drafts.recipes[plan, day]] = False
@@ -84,7 +83,9 @@ def _wanted_instead(
     return wanted, np.take_along_axis(offered, wanted, axis=1)
 
 
-def _swap(recipes: np.ndarray, edits: np.ndarray, disliked: np.ndarray, wanted: np.ndarray, offered: np.ndarray) -> None:
+def _swap(
+    recipes: np.ndarray, edits: np.ndarray, disliked: np.ndarray, wanted: np.ndarray, offered: np.ndarray
+) -> None:
     plan, day = np.nonzero(disliked)
     turn = (np.cumsum(disliked, axis=1) - 1)[plan, day]
     real = offered[plan, turn]

@@ -82,6 +82,11 @@ class Catalogue:
         return need
 
     @cached_property
+    def need_bits(self) -> np.ndarray:
+        """(R,) which non-staple ingredients a recipe needs, one bit each."""
+        return as_bits(self.need > 0)
+
+    @cached_property
     def attributes(self) -> tuple[tuple[str, ...], np.ndarray]:
         """K names and the (R, K) matrix that tastes weigh: cuisine, main protein, tags; every column has mean 0."""
         names, columns = [], []
@@ -131,6 +136,13 @@ ROW_SCHEMA = pa.schema(
         ("servings", pa.int32()),
     ]
 )
+
+
+def as_bits(present: np.ndarray) -> np.ndarray:
+    """(n, I) truth values as (n,) sets of 64 bits."""
+    padded = np.zeros((len(present), 64), bool)
+    padded[:, : present.shape[1]] = present
+    return np.packbits(padded, axis=1).view(np.uint64)[:, 0]
 
 
 def bits(names: list[str], vocabulary: tuple[str, ...]) -> int:

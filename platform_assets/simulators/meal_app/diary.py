@@ -95,7 +95,9 @@ class Diary:
     def _plan_extra(self, main: Plans) -> Plans:
         extra = self.rng.random(len(main)) < EXTRA_SHARE
         moments = main.generated_at[extra] + self.rng.integers(2 * DAY, 4 * DAY, int(extra.sum()))
-        return self._attempt(main.household[extra], moments, np.full(len(moments), policy.FEWEST_MEALS), FIRST_EAGERNESS)
+        return self._attempt(
+            main.household[extra], moments, np.full(len(moments), policy.FEWEST_MEALS), FIRST_EAGERNESS
+        )
 
     def _attempt(self, rows: np.ndarray, moments: np.ndarray, meals: np.ndarray, eagerness: float) -> Plans:
         """Plans drawn for households `rows` and what they did with them; nothing happens at or after the end."""
@@ -111,17 +113,26 @@ class Diary:
         utility = self.people.utility[drafts.rows]
         outcome = behaviour.decide(self.rng, utility, drafts, eagerness)
         kind = np.where(moments + outcome.delay < self.scenario.end_us, outcome.kind, behaviour.IGNORED)
-        edited = behaviour.edit(
-            self.rng, self.catalogue, utility, self.pantries.stock[drafts.rows], drafts, self.people.mode[drafts.rows]
-        )
-        accepted = (kind == behaviour.ACCEPTED)[:, None]
+        edited = self._edit(drafts, utility, kind == behaviour.ACCEPTED)
         plans = Plans(
             drafts.rows, moments, drafts.recipes, drafts.servings, drafts.admissible_count, drafts.randomised,
-            kind, moments + outcome.delay, np.where(accepted, edited.recipes, drafts.recipes),
-            np.where(accepted, edited.servings, drafts.servings), np.where(accepted, edited.edits, behaviour.KEEP),
+            kind, moments + outcome.delay, edited.recipes, edited.servings, edited.edits,
         )  # fmt: skip
         self._shop(plans)
         return plans
+
+    def _edit(self, drafts: policy.Drafts, utility: np.ndarray, accepted: np.ndarray) -> behaviour.Edited:
+        """All plans as they end up: those accepted after their edits, the others as they were drawn."""
+        chosen = drafts.take(accepted)
+        stock, mode = self.pantries.stock[chosen.rows], self.people.mode[chosen.rows]
+        edited = behaviour.edit(self.rng, self.catalogue, utility[accepted], stock, chosen, mode)
+        recipes, servings, edits = (
+            drafts.recipes.copy(),
+            drafts.servings.copy(),
+            np.zeros(drafts.recipes.shape, np.int8),
+        )
+        recipes[accepted], servings[accepted], edits[accepted] = edited.recipes, edited.servings, edited.edits
+        return behaviour.Edited(recipes, servings, edits)
 
     def _shop(self, plans: Plans) -> None:
         bought = plans.outcome == behaviour.ACCEPTED

@@ -18,7 +18,15 @@ from platform_assets.simulators.meal_app.diary import Plans
 from platform_assets.simulators.meal_app.experiment import POLICY_VERSION_ID
 from platform_assets.simulators.meal_app.households import MODES, WORKFLOWS, Population
 from platform_assets.simulators.meal_app.scenario import DAY_NAMES, SECOND, WEEK, Scenario
-from platform_assets.simulators.meal_app.text import draw_uuids, integers, join, join_groups, json_text, lookup, timestamps
+from platform_assets.simulators.meal_app.text import (
+    draw_uuids,
+    integers,
+    join,
+    join_groups,
+    json_text,
+    lookup,
+    timestamps,
+)
 
 GENERATED, INTERVENED, SWAPPED, EDITED, ACCEPTED, REJECTED = range(6)
 TYPES = (
@@ -108,7 +116,9 @@ def _generated(rng: np.random.Generator, catalogue: Catalogue, plans: Plans, hea
     latency = rng.lognormal(np.log(320), 0.5, len(plans)).astype(np.int64)
     tokens = rng.integers(300, 900, len(plans))
     cost = pc.utf8_lpad(integers(tokens * 2), 6, "0")
-    metrics = join('{"latency_ms":', integers(latency), ',"token_count":', integers(tokens), ',"cost_usd":0.', cost, "}")
+    metrics = join(
+        '{"latency_ms":', integers(latency), ',"token_count":', integers(tokens), ',"cost_usd":0.', cost, "}"
+    )
     return _Part(GENERATED, everyone, plans.generated_at, payload, metrics)
 
 

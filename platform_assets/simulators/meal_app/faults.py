@@ -80,12 +80,13 @@ def lose_days(log: EventLog, empty_days: np.ndarray) -> EventLog:
 
 
 def plant(
-    rng: np.random.Generator, scenario: Scenario, log: EventLog, plans: Plans, pantry: pa.Table, empty_days: np.ndarray
-) -> tuple[pa.Table, pa.Table, Ledger]:
-    """Events and pantry snapshots with the scenario's faults in them, and the ledger of those faults."""
+    rng: np.random.Generator, scenario: Scenario, log: EventLog, plans: Plans, pantry: pa.Table, owner: np.ndarray
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Events and pantry snapshots with the scenario's faults in them, and the rows of truth about those faults."""
+    empty_days = draw_empty_days(scenario)
     faults = scenario.faults
     planter = Planter(rng, scenario, lose_days(log, empty_days), empty_days)
-    pantry = _break_pantry(planter, faults.malformed_pantry, plans, pantry)
+    pantry = _break_pantry(planter, faults.malformed_pantry, plans, pantry, owner)
     _plant_unknown_household(planter, faults.unknown_household)
     # The rarest carriers first: only some events have an experiment, or room for a later timestamp.
     _plant_missing_arm(planter, faults.missing_experiment_id, "experiment_id")
@@ -96,42 +97,55 @@ def plant(
     _plant_malformed_payload(planter, faults.malformed_payload)
     _plant_late(planter, faults.late)
     _plant_resent(planter, faults)
-    return planter.log.table, pantry, planter.ledger
+    return planter.log.table, pantry, planter.ledger.table()
 
 
-def _break_pantry(planter: Planter, share: float, plans: Plans, pantry: pa.Table) -> pa.Table:
+def _break_pantry(planter: Planter, share: float, plans: Plans, pantry: pa.Table, owner: np.ndarray) -> pa.Table:
     """Spoil snapshots; the plans that would read one of them as of their generation are the fault's victims."""
     wanted = max(1, round(share * len(pantry))) if share else 0
-    rows = np.sort(planter.rng.choice(len(pantry), wanted, replace=False))
     if not wanted:
         return pantry
+    rows = np.sort(planter.rng.choice(len(pantry), wanted, replace=False))
     items, kinds = breakage.break_all(planter.rng, pantry["items"].take(pa.array(rows)), breakage.PANTRY_KINDS)
-    seen = as_of_snapshot(plans, pantry)
+    seen = as_of_snapshot(plans, pantry, owner)
     position = np.full(len(pantry), -1)
     position[rows] = np.arange(len(rows))
-    kind = np.where(seen >= 0, position[seen], -1)
-    planter.free &= kind[planter.log.plan] < 0
-    planter.ledger.note_plans(planter.log, kind, kinds, "excluded", "malformed_pantry")
+    victim = np.where(seen >= 0, position[seen], -1)[planter.log.plan]
+    planter.free &= victim < 0
+    told = np.nonzero((victim >= 0) & one_event_per_plan(planter.log))[0]
+    planter.note(told, [kinds[each] for each in victim[told]], "excluded", "malformed_pantry")
     column = replace(pantry["items"].combine_chunks(), rows, items)
     return pantry.set_column(pantry.column_names.index("items"), "items", column)
 
 
-def as_of_snapshot(plans: Plans, pantry: pa.Table) -> np.ndarray:
+def one_event_per_plan(log: EventLog) -> np.ndarray:
+    """(E,) marks each plan's acceptance or, of a plan never accepted, its generation."""
+    kind = log.table["event_type"]
+    accepted = pc.equal(kind, "plan_accepted").to_numpy()
+    generated = pc.equal(kind, "plan_generated").to_numpy()
+    return accepted | (generated & ~np.isin(log.plan, log.plan[accepted]))
+
+
+def as_of_snapshot(plans: Plans, pantry: pa.Table, owner: np.ndarray) -> np.ndarray:
     """(N,) position of the snapshot each plan sees at its generation, -1 for none.
 
-    Visible: taken and recorded by then; the winner is the greatest (snapshot_time, recorded_at, id).
+    Visible: taken and recorded by then; the winner is the greatest (snapshot_time, recorded_at, id). `owner` (S,) is the
+    household of each snapshot.
     """
+    newest_first = [(name, "descending") for name in ("snapshot_time", "recorded_at", "id")]
     order = pc.sort_indices(
-        pantry, [("household_id", "ascending")] + [(k, "descending") for k in ("snapshot_time", "recorded_at", "id")]
+        pantry.append_column("owner", pa.array(owner)), [("owner", "ascending"), *newest_first]
     ).to_numpy()
-    owner = pantry["household_id"].combine_chunks().dictionary_encode().indices.to_numpy()[order]
     taken, recorded = (pantry[name].cast(pa.int64()).to_numpy()[order] for name in ("snapshot_time", "recorded_at"))
-    start = np.zeros(int(max(owner.max(), plans.household.max(initial=0))) + 2, np.int64)
-    return _scan(plans, order, owner, taken, recorded, start)
-
-
-def _scan(plans, order, owner, taken, recorded, start):  # type: ignore[no-untyped-def]
-    raise NotImplementedError
+    place = np.searchsorted(owner[order], plans.household)
+    last = np.searchsorted(owner[order], plans.household, side="right")
+    seen = np.full(len(plans), -1)
+    while (open_plans := np.nonzero((seen < 0) & (place < last))[0]).size:
+        here, moment = place[open_plans], plans.generated_at[open_plans]
+        visible = (taken[here] <= moment) & (recorded[here] <= moment)
+        seen[open_plans[visible]] = order[here[visible]]
+        place[open_plans] += 1
+    return seen
 
 
 def _plant_unknown_household(planter: Planter, share: float) -> None:

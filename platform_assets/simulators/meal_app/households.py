@@ -77,15 +77,17 @@ def draw_population(rng: np.random.Generator, scenario: Scenario, catalogue: Cat
     """`count` households; utility (H, R) has mean 0 and deviation 1 over the catalogue, for each household."""
     _, attributes = catalogue.attributes
     taste = rng.standard_normal((count, attributes.shape[1]), np.float32)
-    taste /= np.maximum((attributes @ taste.T).std(axis=0), 1e-6)[:, None]
+    # einsum and not @: a matrix product's last bit, and with it a draw, would depend on the machine's threads.
+    utility = np.einsum("hk,rk->hr", taste, attributes)
+    spread = np.maximum(utility.std(axis=1), 1e-6)[:, None]
     region = rng.choice(len(REGIONS), count, p=REGION_SHARES)
     profile = _draw_profile(rng, scenario, catalogue, taste, region)
     constraints = _draw_constraints(rng, scenario, catalogue, profile.values["size"][:, 0])
     _keep_feasible(catalogue, profile, constraints)
     return Population(
         ids=draw_uuids(rng, count),
-        taste=taste,
-        utility=taste @ attributes.T,
+        taste=taste / spread,
+        utility=utility / spread,
         profile=profile,
         constraints=constraints,
         phase=_draw_phase(rng, region),
@@ -157,9 +159,7 @@ def _draw_preferences(rng: np.random.Generator, taste: np.ndarray, names: tuple[
     return np.sort(np.take_along_axis(strongest[:, None, :], picks, axis=2), axis=2)
 
 
-def _draw_constraints(
-    rng: np.random.Generator, scenario: Scenario, catalogue: Catalogue, size: np.ndarray
-) -> History:
+def _draw_constraints(rng: np.random.Generator, scenario: Scenario, catalogue: Catalogue, size: np.ndarray) -> History:
     shape = (len(size), VERSIONS)
     dear = np.quantile(catalogue.cost, rng.uniform(0.7, 1.0, shape))
     budget = np.ceil(7 * size[:, None] * dear * 1.15 / 5) * 5

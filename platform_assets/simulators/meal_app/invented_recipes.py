@@ -70,7 +70,12 @@ def _choose_ingredients(rng: np.random.Generator, cuisine: str, protein: str) ->
     """Protein, carbohydrate, two vegetables, a herb, staples, and often a garnish; each once."""
     carbs, garnishes, herbs = CUISINES[cuisine]
     vegetables = [each.name for each in INGREDIENTS if each.role == "vegetable" and each.name != "apple"]
-    names = [protein, str(rng.choice(carbs)), *map(str, rng.choice(vegetables, 2, replace=False)), str(rng.choice(herbs))]
+    names = [
+        protein,
+        str(rng.choice(carbs)),
+        *map(str, rng.choice(vegetables, 2, replace=False)),
+        str(rng.choice(herbs)),
+    ]
     if rng.random() < GARNISHED:
         names.append(str(rng.choice(garnishes)))
     names += map(str, rng.choice(STAPLES, 2, replace=False))

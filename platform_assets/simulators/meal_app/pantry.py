@@ -20,8 +20,9 @@ from platform_assets.simulators.meal_app.text import draw_uuids, integers, join,
 PACKAGE = np.array([each.package for each in INGREDIENTS], np.int32)
 PERISHABLE = np.array([each.perishable for each in INGREDIENTS])
 STAPLE = np.array([each.staple for each in INGREDIENTS])
-KEPT_A_WEEK = np.where(PERISHABLE, 0.45, 0.85)
-BEFORE_PLAN_SHARE, AFTER_SHOPPING_SHARE, LATE_SHARE = 0.9, 0.5, 0.12
+KEPT_A_WEEK = np.where(PERISHABLE, 0.4, 0.75)
+BEFORE_PLAN_SHARE, AFTER_SHOPPING_SHARE, LATE_SHARE = 0.65, 0.25, 0.12
+CRUMBS = 0.15  # of a package: less than that is eaten on the side, and nobody would list it
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Pantries:
     @classmethod
     def draw(cls, rng: np.random.Generator, count: int) -> Pantries:
         """Pantries as they are before the first week: about a dozen things each."""
-        there = (rng.random((count, len(INGREDIENTS))) < 0.2) & ~STAPLE
+        there = (rng.random((count, len(INGREDIENTS))) < 0.18) & ~STAPLE
         stock = np.where(there, np.ceil(PACKAGE * rng.uniform(0.1, 1.0, there.shape)), 0).astype(np.int32)
         return cls(stock, np.zeros_like(stock))
 
@@ -43,13 +44,14 @@ class Pantries:
         """A week passes: what was bought for is eaten, and some of what is left spoils or is eaten otherwise."""
         self.stock = np.maximum(self.stock - self.uncooked, 0)
         self.stock[rng.random(self.stock.shape, np.float32) > KEPT_A_WEEK] = 0
+        self.stock[self.stock < CRUMBS * PACKAGE] = 0
         self.uncooked[:] = 0
 
     def shop(self, catalogue: Catalogue, rows: np.ndarray, recipes: np.ndarray, servings: np.ndarray) -> None:
         """Households `rows` (each at most once) buy whole packages of what their (n, 7) plans need and they lack."""
-        plan, day = np.nonzero(recipes >= 0)
         need = np.zeros((len(rows), len(INGREDIENTS)), np.float32)
-        np.add.at(need, plan, catalogue.need[recipes[plan, day]] * servings[plan, day, None])
+        for day in range(recipes.shape[1]):  # a day without a meal has servings 0, so its recipe -1 adds nothing
+            need += catalogue.need[recipes[:, day]] * servings[:, day, None].astype(np.float32)
         needed = np.ceil(need).astype(np.int32)
         missing = np.maximum(needed + self.uncooked[rows] - self.stock[rows], 0)
         self.stock[rows] += -(-missing // PACKAGE) * PACKAGE
@@ -60,9 +62,14 @@ class Pantries:
         items = self.stock[rows] - (self.uncooked[rows] * cooked).astype(np.int32)
         self.snapshots.append((rows, moments, np.maximum(items, 0)))
 
+    @property
+    def owners(self) -> np.ndarray:
+        """(S,) the household of each snapshot, in the order of `table`."""
+        return np.concatenate([each[0] for each in self.snapshots])
+
     def table(self, rng: np.random.Generator, ids: pa.StringArray) -> pa.Table:
         """Rows of public.pantry_snapshots."""
-        rows = np.concatenate([each[0] for each in self.snapshots])
+        rows = self.owners
         taken = np.concatenate([each[1] for each in self.snapshots])
         late = rng.random(len(rows)) < LATE_SHARE
         soon, later = rng.integers(MINUTE // 6, 10 * MINUTE, len(rows)), rng.integers(6 * HOUR, 6 * DAY, len(rows))

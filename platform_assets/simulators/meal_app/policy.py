@@ -12,7 +12,7 @@ n-th part: then any n of them are within the budget, and uniform draws need no r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from platform_assets.simulators.meal_app.scenario import RANDOMISED_MARGIN
 ROTATION = 2.0
 FEWEST_MEALS = 3
 BLOCKED = np.float32(-1e9)
+SMALLEST = np.float32(1e-30)  # keeps the logarithm of an exponential draw of exactly 0 finite
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Drafts:
     allowed: np.ndarray
     admissible_count: np.ndarray
     randomised: np.ndarray
+
+    def take(self, chosen: np.ndarray) -> Drafts:
+        """Only the chosen plans; `chosen` is a mask."""
+        return Drafts(*(getattr(self, each.name)[chosen] for each in fields(self)))
 
 
 def draw_plans(
@@ -51,14 +56,17 @@ def draw_plans(
     meals, allowed = _within_budget(catalogue, fits, profile["size"], limits["budget"], meals)
     count = allowed.sum(axis=1)
     randomised = _choose_exactly(rng, len(rows), share)
-    keys = np.where(randomised[:, None], 0, preference) - np.log(rng.standard_exponential(allowed.shape, np.float32))
+    keys = np.where(randomised[:, None], np.float32(0), preference) + gumbel(rng, allowed.shape)
     recipes = _spread(rng, top(np.where(allowed, keys, BLOCKED), 7), meals)
     served = count >= meals
     servings = np.where(recipes >= 0, profile["size"][:, None], 0)
-    return Drafts(
-        rows[served], recipes[served], servings[served], limits["budget"][served], allowed[served], count[served],
-        randomised[served],
-    )  # fmt: skip
+    drafts = Drafts(rows, recipes, servings, limits["budget"], allowed, count, randomised)
+    return drafts if served.all() else drafts.take(served)
+
+
+def gumbel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Gumbel noise: the greatest of log-weights with it is a draw by weight, the greatest n a draw without replacement."""
+    return -np.log(rng.standard_exponential(shape, np.float32) + SMALLEST)
 
 
 def top(keys: np.ndarray, count: int) -> np.ndarray:

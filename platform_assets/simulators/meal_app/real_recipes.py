@@ -25,12 +25,13 @@ from platform_assets.simulators.meal_app.invented_recipes import as_item
 from platform_assets.simulators.meal_app.scenario import SimulatorError
 
 PREP_MINUTES, COOK_MINUTES, LONGEST_MINUTES, SERVINGS, CHEAPEST = 10, 20, 240, 4, 0.5
-CUISINES = frozenset(
+_CUISINE_TAGS = (
     "american argentinian asian australian austrian baltic belgian brazilian chinese dominican dutch english filipino"
     " finnish french german greek hungarian indian indonesian irish israeli italian japanese lebanese lithuanian"
     " mediterranean mexican peruvian polish portuguese quebec romanian russian spanish swedish swiss thai tunisian"
-    " turkish ukrainian yucatecan".split()
+    " turkish ukrainian yucatecan"
 )
+CUISINES = frozenset(_CUISINE_TAGS.split())
 _AMOUNT = re.compile(r"(\d+(?:[.,]\d+)?)\s*(kg|g|gr|grams?|ml|l|litres?|liters?)\b", re.IGNORECASE)
 _FACTOR = {"k": 1000.0, "l": 1000.0}
 

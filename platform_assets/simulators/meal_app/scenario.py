@@ -18,8 +18,8 @@ DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 FRIDAY = 4
 # Plans drawn uniformly are a little more than asked for, so that lost events do not push the logged share below it.
 RANDOMISED_MARGIN = 1.03
-# Rows a chunk may hold, as household-weeks: about 80,000 events and 100 MB, whatever the scenario's size.
-HOUSEHOLD_WEEKS_PER_CHUNK = 18_000
+# Rows a chunk may hold, as household-weeks: about 20,000 events, whatever the scenario's size.
+HOUSEHOLD_WEEKS_PER_CHUNK = 6_000
 
 
 class SimulatorError(RuntimeError):

@@ -1,0 +1,230 @@
+"""The store on S3 or anything that speaks its protocol (obstore): conditional writes, multipart uploads, streamed reads.
+
+Assumes strong read-after-write consistency and conditional PUT (If-None-Match, If-Match). The latter is tried out before the
+first write, because a server that ignores the header answers as if all were well. Endpoint and credentials come from the
+AWS_* environment; no message shows them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from platform_assets.core.stores import AlreadyExists, Conflict, Corrupt, LakeError, StoreUnsuitable
+
+if TYPE_CHECKING:
+    import obstore.store
+
+CHUNK_BYTES = 16 * 1024 * 1024
+# One stalled read is given up soon; a large file may take its time.
+CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = timedelta(seconds=10), timedelta(seconds=60), timedelta(hours=2)
+# A transfer keeps at most 4 * 16 MiB in memory.
+UPLOADS_AT_ONCE = 4
+RETRIES, RETRY_TIMEOUT = 4, timedelta(minutes=2)
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+# What this process found out about conditional writes, by endpoint, bucket and prefix.
+_probed: dict[tuple[str, str, str], bool] = {}
+
+
+class S3Store:
+    """A prefix in a bucket.
+
+    With single_writer, a store without conditional PUT is used as well: comparing then happens here, before the write, so
+    whoever sets it promises that no two processes publish the same partition at once.
+    """
+
+    def __init__(self, bucket: str, prefix: str, single_writer: bool = False) -> None:
+        self.bucket, self.prefix, self.single_writer = bucket, prefix, single_writer
+
+    def check(self) -> None:
+        """Tries conditional writes out, once per process and store."""
+        if not self._is_conditional and not self.single_writer:
+            raise StoreUnsuitable(
+                f"the store of s3://{self.bucket} ignores conditional PUT (If-None-Match, If-Match), so two writers could "
+                "overwrite each other unseen. Use a store that honours it, or set PLATFORM_LAKE_SINGLE_WRITER=1 and "
+                "make sure that one process at a time publishes a partition."
+            )
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """The etag is the server's."""
+        import obstore
+
+        with self._translated(key):
+            try:
+                found = obstore.get(self._client, key)
+                return bytes(found.bytes()), found.meta["e_tag"] or ""
+            except FileNotFoundError as error:
+                if _is_no_bucket(error):
+                    raise
+                return None
+
+    def size(self, key: str) -> int | None:
+        """One HEAD request, which cannot tell a missing key from a missing bucket."""
+        import obstore
+
+        with self._translated(key):
+            try:
+                return obstore.head(self._client, key)["size"]
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, key: str, folder: Path) -> Path:
+        """Streams into a file of the key's last name."""
+        import obstore
+
+        path = folder / key.rsplit("/", 1)[-1]
+        with self._translated(key):
+            found = obstore.get(self._client, key)
+            with path.open("wb") as file:
+                for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
+                    file.write(chunk)
+        return path
+
+    def put(self, key: str, content: bytes) -> None:
+        """One PUT request."""
+        import obstore
+
+        with self._translated(key):
+            obstore.put(self._client, key, content)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """A multipart upload when the file is large; it is visible once complete, aborted on failure."""
+        import obstore
+
+        self.check()
+        with self._translated(key):
+            obstore.put(self._client, key, path, chunk_size=CHUNK_BYTES, max_concurrency=UPLOADS_AT_ONCE)
+
+    def copy(self, source: str, key: str) -> None:
+        """Copied by the server."""
+        import obstore
+
+        with self._translated(key):
+            obstore.copy(self._client, source, key)
+
+    def create(self, key: str, content: bytes) -> str:
+        """If-None-Match."""
+        self.check()
+        if not self._is_conditional and self.read(key) is not None:
+            raise AlreadyExists(f"{key} exists already")
+        return self._put_if(key, content, None)
+
+    def swap(self, key: str, content: bytes, etag: str) -> str:
+        """If-Match."""
+        self.check()
+        if not self._is_conditional:
+            found = self.read(key)
+            if found is None or found[1] != etag:
+                raise Conflict(f"{key} was changed by another writer")
+        return self._put_if(key, content, etag)
+
+    def _put_if(self, key: str, content: bytes, etag: str | None) -> str:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with self._translated(key):
+            try:
+                written = obstore.put(self._client, key, content, mode={"e_tag": etag} if etag else "create")
+            except AlreadyExistsError:
+                raise AlreadyExists(f"{key} exists already") from None
+            except PreconditionError:
+                raise Conflict(f"{key} was changed by another writer") from None
+        return written["e_tag"] or ""
+
+    @cached_property
+    def _client(self) -> obstore.store.S3Store:
+        from obstore.store import S3Store as Client
+
+        return Client(
+            self.bucket,
+            prefix=self.prefix or None,
+            client_options={
+                "allow_http": True,
+                "connect_timeout": CONNECT_TIMEOUT,
+                "read_timeout": READ_TIMEOUT,
+                "timeout": TOTAL_TIMEOUT,
+            },
+            retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_TIMEOUT},
+        )
+
+    @property
+    def _is_conditional(self) -> bool:
+        name = (os.environ.get("AWS_ENDPOINT_URL", ""), self.bucket, self.prefix)
+        if name not in _probed:
+            _probed[name] = self._probe()
+        return _probed[name]
+
+    def _probe(self) -> bool:
+        """Whether a second create and a swap with an outdated etag are refused, on a key of its own."""
+        import obstore
+
+        key = f".probe/{uuid4().hex}"
+        try:
+            first = self._put_if(key, b"1", None)
+            self.put(key, b"2")
+            return _refuses(lambda: self._put_if(key, b"3", None)) and _refuses(lambda: self._put_if(key, b"4", first))
+        finally:
+            with suppress(Corrupt), self._translated(key):
+                obstore.delete(self._client, key)
+
+    def _place(self, key: str) -> str:
+        return "s3://" + "/".join(part for part in (self.bucket, self.prefix, key) if part)
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        """Turns the client's errors into a LakeError that names the remedy; their texts may hold what must not be logged."""
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        place = self._place(key)
+        try:
+            yield
+        except FileNotFoundError as error:
+            if _is_no_bucket(error):
+                raise LakeError(
+                    f"bucket {self.bucket} does not exist: create it, or correct PLATFORM_LAKE_URL"
+                ) from None
+            raise Corrupt(f"{place} is missing") from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise LakeError(
+                f"access to {place} was refused ({_code(error) or 'no reason given'}): check AWS_ACCESS_KEY_ID, "
+                "AWS_SECRET_ACCESS_KEY, AWS_REGION and the bucket's policy"
+            ) from None
+        except BaseError as error:
+            if "169.254.169.254" in str(error):
+                raise LakeError("no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
+            raise LakeError(
+                f"{place} cannot be used: check AWS_ENDPOINT_URL and that the store runs ({_detail(error)})"
+            ) from None
+
+
+def _refuses(write: Callable[[], object]) -> bool:
+    try:
+        write()
+    except Conflict:
+        return True
+    return False
+
+
+def _is_no_bucket(error: FileNotFoundError) -> bool:
+    # A missing bucket must not read as "nothing published yet".
+    return _code(error) == "NoSuchBucket"
+
+
+def _code(error: Exception) -> str | None:
+    found = re.search(r"<Code>(\w+)</Code>", str(error))
+    return found.group(1) if found else None
+
+
+def _detail(error: Exception) -> str:
+    text = _code(error) or str(error).partition("\n")[0]
+    for name in _SECRETS:
+        if secret := os.environ.get(name):
+            text = text.replace(secret, f"<{name}>")
+    return text[:300]

@@ -1,0 +1,65 @@
+"""Reading Postgres: one snapshot, bound parameters, bounded memory, errors that name the remedy."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from platform_assets.core.warehouse import Unreachable, Warehouse, WarehouseError, without_password
+
+
+def test_every_read_of_a_snapshot_sees_the_same_instant(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as writer:
+        writer.execute("CREATE TABLE numbers (n int)")
+        writer.execute("INSERT INTO numbers VALUES (1)")
+        with Warehouse(postgres_url).snapshot() as snapshot:
+            assert snapshot.row("SELECT count(*) AS n FROM numbers")["n"] == 1
+            writer.execute("INSERT INTO numbers VALUES (2)")
+            assert snapshot.row("SELECT count(*) AS n FROM numbers")["n"] == 1
+        with Warehouse(postgres_url).snapshot() as snapshot:
+            assert snapshot.row("SELECT count(*) AS n FROM numbers")["n"] == 2
+
+
+def test_a_parameter_is_a_value_whatever_it_looks_like(postgres_url: str) -> None:
+    hostile = "'); DROP TABLE households; --"
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        row = snapshot.row("SELECT current_setting('platform.entity') AS value", {"entity": hostile})
+        assert row["value"] == hostile
+        assert snapshot.has_table("households")
+        with pytest.raises(ValueError, match="lower-case"):
+            snapshot.stream("SELECT 1", {"x', true); --": "1"})
+
+
+def test_a_snapshot_cannot_write(postgres_url: str) -> None:
+    with Warehouse(postgres_url).snapshot() as snapshot, pytest.raises(WarehouseError, match="read-only"):
+        snapshot.row(
+            "WITH made AS (INSERT INTO households (id, size) VALUES (gen_random_uuid(), 1) RETURNING id) SELECT * FROM made"
+        )
+
+
+def test_a_result_arrives_in_batches(postgres_url: str) -> None:
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        reader = snapshot.stream("SELECT i, repeat('x', 500) AS text FROM generate_series(1, 100000) AS i")
+        sizes = [batch.num_rows for batch in reader]
+    assert sum(sizes) == 100_000
+    assert max(sizes) < 100_000
+
+
+def test_a_stream_that_is_abandoned_lets_the_snapshot_end(postgres_url: str) -> None:
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        reader = snapshot.stream("SELECT repeat('x', 500) AS text FROM generate_series(1, 100000)")
+        reader.read_next_batch()
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        assert snapshot.row("SELECT 1 AS one")["one"] == 1
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    warehouse = Warehouse("postgresql://reader:topsecret@127.0.0.1:1/app")
+    for attempt in (lambda: warehouse.snapshot().__enter__(), warehouse.connect):
+        with pytest.raises(Unreachable, match=r"reader:\*\*\*@127\.0\.0\.1:1") as caught:
+            attempt()
+        assert "topsecret" not in str(caught.value)
+
+
+def test_a_socket_url_keeps_its_folder() -> None:
+    assert without_password("postgresql://postgres:@/platform?host=/some/folder").endswith("host=/some/folder")

@@ -1,0 +1,197 @@
+"""A real deployment in a temporary folder: embedded Postgres, dagster-webserver and dagster-daemon as processes.
+
+Tests speak to it as a user does: GraphQL, the lake, MLflow. Everything is stopped and removed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from platform_assets.core import embedded_postgres
+from platform_assets.core.lake import Lake
+from platform_assets.core.settings import Settings
+from platform_assets_tests.postgres import open_folder
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Deployment:
+    """A running platform."""
+
+    home: Path
+    environment: dict[str, str]
+    port: int
+    processes: list[subprocess.Popen] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings its processes see."""
+        return Settings.from_environment(self.environment)
+
+    @property
+    def source_url(self) -> str:
+        """The application's database."""
+        return embedded_postgres.url(self.settings.postgres_folder)
+
+    @property
+    def lake(self) -> Lake:
+        """Its lake."""
+        return Lake(self.settings.lake_url)
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """Its Dagster instance."""
+        with dg.DagsterInstance.from_config(str(self.home)) as instance:
+            yield instance
+
+    def start(self, *commands: Sequence[str]) -> None:
+        """Start Dagster's processes and wait for the web server."""
+        for number, command in enumerate(commands):
+            log = (self.home / f"process-{number}.log").open("w")
+            self.processes.append(
+                subprocess.Popen(
+                    [str(BIN / command[0]), *command[1:]],
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+        self.wait_for("the web server", self._answers, 90)
+
+    def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """One GraphQL request; raises when it has errors."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer = json.load(response)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def launch_backfill(self, assets: Sequence[dg.AssetKey], partitions: Sequence[str]) -> str:
+        """Launch a partition backfill as the UI does; returns its id."""
+        query = """
+            mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+                __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
+        """
+        keys = [{"path": list(asset.path)} for asset in assets]
+        found = self.graphql(query, {"params": {"assetSelection": keys, "partitionNames": list(partitions)}})
+        assert found["launchPartitionBackfill"]["__typename"] == "LaunchBackfillSuccess", found
+        return found["launchPartitionBackfill"]["backfillId"]
+
+    def materializations(self, *assets: dg.AssetKey) -> Counter[tuple[str, str]]:
+        """How often each partition of the assets was materialised: runs, not events."""
+        found: set[tuple[str, str, str]] = set()
+        with self.instance() as instance:
+            for asset in assets:
+                for record in instance.fetch_materializations(asset, limit=5_000).records:
+                    found.add((asset.to_user_string(), record.partition_key or "", record.run_id))
+        return Counter((asset, partition) for asset, partition, _ in found)
+
+    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float) -> Any:
+        """Poll until the condition holds; raises with the logs of dead processes when it does not in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := condition():
+                return found
+            dead = [process for process in self.processes if process.poll() is not None]
+            assert not dead, self.logs()
+            time.sleep(1)
+        raise AssertionError(f"{what} did not come in {seconds:.0f} s\n{self.logs()}")
+
+    def logs(self) -> str:
+        """The ends of its processes' logs."""
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.home.glob("process-*.log"))
+        )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/server_info", timeout=5) as response:
+                return response.status == 200
+        except OSError:
+            return False
+
+
+@contextmanager
+def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
+    """A set-up deployment, nothing simulated, no Dagster process started yet."""
+    home = open_folder("platform-assets-deployment-")
+    storage = home / "dagster"
+    storage.mkdir()
+    shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PLATFORM_HOME": str(home / "platform"),
+        "DAGSTER_HOME": str(home), "PLATFORM_DAGSTER_STORAGE": str(storage), "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "PLATFORM_PLANNER_START": start.isoformat(), "PLATFORM_PLANNER_END": end.isoformat(),
+        "PLATFORM_PLANNER_MINIMUM_ROWS": str(minimum_rows),
+    }  # fmt: skip
+    deployment = Deployment(home, environment, _free_port())
+    with _environment(environment), embedded_postgres.held(deployment.settings.postgres_folder):
+        try:
+            command = [sys.executable, "-m", "platform_assets.commands", "setup"]
+            subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+            yield deployment
+        finally:
+            _stop(deployment.processes)
+            embedded_postgres.stop(deployment.settings.postgres_folder)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def web_server(deployment: Deployment) -> list[str]:
+    """Program and arguments of the web server."""
+    return ["dagster-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(deployment.port)]
+
+
+DAEMON = ["dagster-daemon", "run", "-w", "workspace.yaml"]
+
+
+def _stop(processes: Sequence[subprocess.Popen]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """The deployment's dagster.yaml is read through environment variables by this process too."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,111 @@
+"""The rules of the house, read from the code: who may import whom, what loads with definitions, which SQL is portable."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlglot
+import yaml
+
+from platform_assets.core import transform
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "platform_assets"
+PIPELINES = {"planner"}
+HEAVY = ("torch", "transformers", "xgboost", "mlflow", "dagster_mlflow", "dagster_aws", "boto3", "pandas", "duckdb")
+# Each room, and the rooms it may import; commands stand above everything.
+MAY_IMPORT = {
+    "core": {"core"},
+    "orchestration": {"orchestration", "core"},
+    "simulators": {"simulators", "core"},
+    "planner": {"planner", "orchestration", "core"},
+    "commands": {"commands", "orchestration", "core", "planner", "simulators"},
+}
+# Functions that one engine has and the other has not, or spells with another meaning.
+NOT_PORTABLE = {"hash", "epoch_us", "strftime", "list_aggregate", "unnest", "generate_series"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts)
+
+
+def imports(path: Path, nested: bool = True) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if nested else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if p.parent != PACKAGE], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_point_down_and_only_the_glue_knows_dagster(path: Path) -> None:
+    for name in imports(path):
+        if name.startswith("platform_assets."):
+            assert name.split(".")[1] in MAY_IMPORT[room(path)], f"{path.name} imports {name}"
+        is_glue = room(path) in ("orchestration", "commands") or "assets" in path.parts or path.name == "definitions.py"
+        assert is_glue or not name.split(".")[0].startswith("dagster"), f"{path.name} imports {name}"
+        assert not name.startswith("dagster._"), f"{path.name} imports the private {name}"
+        assert room(path) != "core" or name.split(".")[0] != "torch"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_module_says_what_belongs_in_it_and_stays_a_rooms_size(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), path.name
+    assert text.count("\n") <= 350, path.name
+
+
+def locations() -> list[str]:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text(encoding="utf-8"))
+    return [entry["python_module"]["module_name"] for entry in workspace["load_from"]]
+
+
+@pytest.mark.parametrize("location", locations())
+def test_definitions_load_in_a_fresh_interpreter_without_heavy_modules(location: str, tmp_path: Path) -> None:
+    program = (
+        f"import sys, json, {location} as m; m.defs; print(json.dumps([n for n in {HEAVY!r} if n in sys.modules]))"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "PLATFORM_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+    assert not (tmp_path / "home").exists(), "loading definitions must start nothing and write nothing"
+
+
+def test_every_location_of_the_workspace_validates() -> None:
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/sql/*.sql")), ids=lambda p: p.stem)
+def test_transforms_keep_to_the_sql_that_a_second_engine_runs(path: Path) -> None:
+    for step in transform.load(path).steps:
+        spark = step.query.sql(dialect="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        assert sqlglot.parse_one(spark, dialect="spark")
+        names = {node.name.lower() for node in step.query.find_all(sqlglot.exp.Anonymous)}
+        assert not names & NOT_PORTABLE
+        assert "ASOF" not in spark.upper().replace("AS_OF", "")
+        ordered = [node for node in step.query.find_all(sqlglot.exp.ArrayAgg) if node.find(sqlglot.exp.Order)]
+        assert not ordered, "the order inside an aggregate is lost on the way: sort the list instead"
+
+
+def test_nothing_is_named_after_the_workplace_it_was_written_in() -> None:
+    for path in [*modules(), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "Makefile"]:
+        text = path.read_text(encoding="utf-8")
+        assert "/work/" not in text, path
