@@ -87,9 +87,10 @@ def test_definitions_load_in_a_fresh_interpreter_without_heavy_modules(location:
     assert not (tmp_path / "home").exists(), "loading definitions must start nothing and write nothing"
 
 
-def test_every_location_of_the_workspace_validates() -> None:
+def test_every_location_of_the_workspace_validates(tmp_path: Path) -> None:
+    environment = {"PATH": "/usr/bin:/bin", "PLATFORM_DAGSTER_STORAGE": str(tmp_path)}
     command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -76,12 +76,15 @@ class Distribution:
 class TopValues:
     """The commonest values with their counts, commonest first (ties by value), and the rows of all others together.
 
-    With `other` 0 this is the whole column. After a merge of truncated tables a count is a lower bound: a week in which
-    the value did not make the list adds nothing.
+    With `other` 0 this is the whole column. `unlisted` is the most rows that any single value in `other` can have, and
+    `short` the most rows that any listed count can lack: 0 after a scan, but after a merge a value lacks its rows of the
+    weeks in which it did not make the list (the error bounds of mergeable summaries, Agarwal et al. 2012).
     """
 
     values: tuple[tuple[str, int], ...]
     other: int = 0
+    unlisted: int = 0
+    short: int = 0
 
     @property
     def total(self) -> int:
@@ -127,7 +130,7 @@ def merge(columns: Sequence[ColumnProfile]) -> ColumnProfile:
     """The profile of all rows of `columns` (at least one, all of one kind) together.
 
     Counts, minimum, maximum, mean and std are those of the concatenation (Chan, Golub and LeVeque 1983, eq. 2.1, for the
-    moments); distinct becomes bounds; the distribution is read between edges; top counts become lower bounds.
+    moments); distinct becomes bounds; the distribution is read between edges; top counts become lower bounds with a stated error.
     """
     tops = [column.top for column in columns if column.top is not None]
     top = merge_top(tops) if len(tops) == len(columns) else None
@@ -162,15 +165,21 @@ def merge_distributions(parts: Sequence[Distribution]) -> Distribution:
     return merged
 
 
-def merge_top(tops: Iterable[TopValues]) -> TopValues:
+def merge_top(tops: Sequence[TopValues]) -> TopValues:
     """The TOP_K commonest values by summed counts; all other rows, listed in a part or not, become `other`."""
+    parts = [(dict(top.values), top) for top in tops]
     counts: Counter[str] = Counter()
-    total = 0
-    for top in tops:
-        total += top.total
-        counts.update(dict(top.values))
-    values = tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP_K])
-    return TopValues(values, total - sum(count for _, count in values))
+    for listed, _ in parts:
+        counts.update(listed)
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    lacks = {label: sum(top.short if label in listed else top.unlisted for listed, top in parts) for label in counts}
+    kept, dropped = ordered[:TOP_K], ordered[TOP_K:]
+    return TopValues(
+        tuple(kept),
+        other=sum(top.total for top in tops) - sum(count for _, count in kept),
+        unlisted=max([sum(top.unlisted for top in tops), *(count + lacks[label] for label, count in dropped)]),
+        short=max((lacks[label] for label, _ in kept), default=0),
+    )
 
 
 def _sum_at(parts: Sequence[Distribution], edges: tuple[float, ...]) -> Distribution:

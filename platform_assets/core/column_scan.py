@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 100_000
 LABEL_CHARACTERS = 200
 # Numbers with at most so many distinct values are also counted value by value: servings, flags, weekdays.
-FEW_NUMBERS = 50
+FEW_NUMBERS = TOP_K
 _INSTANTS = ("timestamp", "date")
 _SPANS = ("time", "interval")
 
@@ -98,7 +98,8 @@ def _scan_text(connection: duckdb.DuckDBPyConnection, profile: ColumnProfile) ->
         f"SELECT value, n FROM grouped WHERE value IS NOT NULL ORDER BY n DESC, value LIMIT {TOP_K}"
     ).fetchall()
     values = tuple((_label(value), count) for value, count in best)
-    return replace(profile, top=TopValues(values, profile.values - sum(count for _, count in values)))
+    other = profile.values - sum(count for _, count in values)
+    return replace(profile, top=TopValues(values, other, unlisted=values[-1][1] if other else 0))
 
 
 def _scan_numbers(connection: duckdb.DuckDBPyConnection, profile: ColumnProfile) -> ColumnProfile:
@@ -168,8 +169,7 @@ def _distribution(
 
 def _few_numbers(connection: duckdb.DuckDBPyConnection) -> TopValues:
     found = connection.execute("SELECT value, n FROM grouped WHERE isfinite(value) ORDER BY n DESC, value").fetchall()
-    values = tuple((repr(value).removesuffix(".0"), count) for value, count in found)
-    return TopValues(values[:TOP_K], sum(count for _, count in values[TOP_K:]))
+    return TopValues(tuple((repr(value).removesuffix(".0"), count) for value, count in found))
 
 
 def _groups(connection: duckdb.DuckDBPyConnection, order: str = "") -> Iterator[tuple[Any, Any]]:

@@ -6,10 +6,10 @@ tables agree with a chance of about 2**-64. A hash of whole rows (md5 over JSON,
 hash(), but costs ten times as much; the price here is that the engine's release is part of the algorithm's name, so an
 upgrade gives unchanged rows a new digest once.
 
-Three defects of DuckDB's plain hash(row) shape the expression below, each held by a test: a missing list, an empty list and
-[NULL] hash alike, as do a missing struct and a struct of NULLs, and [[1], [2]] and [[1, 2]]; texts that differ in
-bytes 8 and 16 often collide (8,100 such texts had 256 hashes); and combined column hashes are mixed by XOR, so that a sum
-over rows misses swaps far too often unless every row's hash is mixed once more.
+Three properties of DuckDB's plain hash(row) shape the expression below; tests hold the first two. A missing list, an empty
+list and [NULL] hash alike, as do a missing struct and a struct of NULLs, and [[1], [2]] and [[1, 2]]. Texts that differ
+in bytes 8 and 16 often collide (8,100 such texts had 256 hashes). And columns are combined by XOR, so that sums over rows
+would miss two swapped values with a chance of (3/4)**64, one in 10**8, were each row's hash not mixed once more.
 
 What counts as equal follows SQL: 0.0 = -0.0, and every NaN is the same NaN (and is not NULL). Column names, their order and
 types (as the engine reads them, large or dictionary-encoded text being plain text) are schema; nullability is not.

@@ -9,13 +9,14 @@ What belongs here: the distances and their sampling noise. Whether a distance ma
     KS    largest distance between the two distribution functions, 0..1 (Smirnov 1948).
     noise of PSI: without drift, PSI / (1/n + 1/m) is about chi-squared with cells - 1 degrees of freedom, so its mean is
           (cells - 1)(1/n + 1/m): Yurdakul, "Statistical Properties of Population Stability Index" (2018). The quantile of
-          chi-squared is Wilson and Hilferty's cube (1931), within 1 % here.
+          chi-squared is Wilson and Hilferty's cube (1931), 7 % too high for 1 degree, within 2 % from 5 on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import fsum, log, log2, sqrt
 
 from platform_assets.core.column_profile import TOP_K, ColumnProfile, Distribution, Kind, TopValues
@@ -27,8 +28,9 @@ CELLS = 10
 # An empty cell counts as this share, or as half a row of the smaller sample: with a fixed tiny floor, a cell that expects
 # one row and by chance has none would alone exceed the thresholds.
 FLOOR = 1e-4
-# One chance in a thousand per column, so that a table of twenty columns cries wolf in one week of fifty.
-Z = 3.09
+# One chance in ten thousand: a table of twenty columns has sixty distances, and should cry wolf once in three years.
+Z = 3.719
+RARE = 9.21  # -ln(1 / 10,000)
 # A text column with a new value in more than half of its rows names things; the shares of its values mean nothing.
 IDENTIFIER_SHARE = 0.5
 
@@ -38,13 +40,14 @@ class ColumnDrift:
     """One column's distances. None = nothing to compare, because a side has no value (or has not the column).
 
     presence: which of the two profiles know the column with this kind of values; "kind" when both do, but differently.
-    psi_mean and psi_noise: what PSI is without drift, on average and at most (999 of 1,000 times), from the sample sizes.
+    psi_mean and psi_noise: what PSI is without drift, on average and at most (but for one time in 10,000), from the sample sizes.
     A sample size is at most the table's rows: items of one list are not independent draws. Rows of one household are not
     either, which no profile can tell: then the noise is understated.
     null_rate_change: current minus reference share of nulls and NaN, -1..1.
     new_category_share: share of current values in categories that the reference has not seen, at least. Only the TOP_K
     commonest values are known by name: rows in `other` are never counted as new, and a category missing in a truncated
-    reference list is taken to have been as frequent there as the list's last. 0 for numbers with many values.
+    reference list is taken to have been as frequent there as it can have been (`TopValues.unlisted`). 0 for numbers with
+    more than TOP_K values.
     distribution_judged: False for times (they move on by nature) and for texts that are unique-ish in the reference.
     """
 
@@ -95,8 +98,8 @@ def _compare_column(name: str, reference: Profile, current: Profile) -> ColumnDr
     )
 
 
-def _distances(old: ColumnProfile, new: ColumnProfile, sizes: tuple[int, int]) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
+def _distances(old: ColumnProfile, new: ColumnProfile, sizes: tuple[int, int]) -> dict[str, float]:
+    found: dict[str, float] = {}
     if old.distribution and new.distribution:
         cells = number_cells(old.distribution, new.distribution)
         found["ks"] = kolmogorov_smirnov(old.distribution, new.distribution)
@@ -109,7 +112,7 @@ def _distances(old: ColumnProfile, new: ColumnProfile, sizes: tuple[int, int]) -
     found |= {"psi_mean": (used - 1) * spread, "psi_noise": chi_squared_quantile(used - 1) * spread}
     if old.top and new.top:
         found["new_category_share"] = new_category_share(old.top, new.top)
-        found["new_category_noise"] = _new_category_noise(old.top, sizes[1])
+        found["new_category_noise"] = _new_category_noise(old, old.top, *sizes)
     return found
 
 
@@ -130,9 +133,9 @@ def number_cells(reference: Distribution, current: Distribution) -> list[tuple[f
 def category_cells(reference: TopValues, current: TopValues) -> list[tuple[float, float]]:
     """(reference share, current share) of each category that either side lists, and of all others together.
 
-    Of a category that a truncated side does not list, nothing is known but that it is not more frequent there than the
-    last on the list: it is given the share closest to the other side's. So truncation can hide a drift among rare values,
-    and cannot make one up.
+    Of a category that a truncated side does not list, nothing is known but the most rows it can have there; after a merge
+    the same holds for what a listed count lacks. It is given the possible share closest to the other side's. So truncation
+    can hide a drift among rare values, and cannot make one up.
     """
     old, new = _known_shares(reference, current), _known_shares(current, reference)
     cells = [(old[label], new[label]) for label in sorted(old)]
@@ -171,7 +174,7 @@ def new_category_share(reference: TopValues, current: TopValues) -> float:
 
 
 def chi_squared_quantile(freedom: int) -> float:
-    """The 99.9 % quantile of chi-squared by Wilson and Hilferty; 0 for no degree of freedom."""
+    """The 99.99 % quantile of chi-squared by Wilson and Hilferty; 0 for no degree of freedom."""
     if freedom < 1:
         return 0.0
     return freedom * (1 - 2 / (9 * freedom) + Z * sqrt(2 / (9 * freedom))) ** 3
@@ -184,17 +187,20 @@ def is_identifier(column: ColumnProfile) -> bool:
 
 def _shares(distribution: Distribution, cuts: Sequence[tuple[float, bool]]) -> list[float]:
     through = [0.0, *(distribution.rows_below(edge, inclusive) for edge, inclusive in cuts), distribution.total]
-    return [max(right - left, 0.0) / distribution.total for left, right in zip(through, through[1:], strict=False)]
+    return [max(right - left, 0.0) / distribution.total for left, right in pairwise(through)]
 
 
 def _known_shares(side: TopValues, opposite: TopValues) -> Mapping[str, float]:
-    """The shares on one side of every category that either side lists."""
-    shares = {label: count / side.total for label, count in side.values}
-    cap = min(shares.values(), default=0.0) if side.other else 0.0
-    guesses = {label: min(cap, n / opposite.total) for label, n in opposite.values if label not in shares}
-    # All guesses together are rows of `other`, and cannot be more than there are.
-    shrink = min(1.0, side.other / side.total / (fsum(guesses.values()) or 1.0)) if guesses else 1.0
-    return shares | {label: guess * shrink for label, guess in guesses.items()}
+    """The shares on one side of every category that either side lists, as near to the opposite's as they can be."""
+    shares, goals = ({label: n / each.total for label, n in each.values} for each in (side, opposite))
+    raised = {}
+    for label in {**shares, **goals}:
+        room = (side.short if label in shares else side.unlisted) / side.total
+        raised[label] = min(max(goals.get(label, 0.0) - shares.get(label, 0.0), 0.0), room)
+    # What is added are rows of `other`, and cannot be more than there are.
+    added = fsum(raised.values())
+    shrink = min(1.0, side.other / side.total / added) if added else 0.0
+    return {label: shares.get(label, 0.0) + more * shrink for label, more in raised.items()}
 
 
 def _null_noise(old: ColumnProfile, new: ColumnProfile, old_rows: int, new_rows: int) -> float:
@@ -205,10 +211,12 @@ def _null_noise(old: ColumnProfile, new: ColumnProfile, old_rows: int, new_rows:
     return Z * sqrt(pooled * (1 - pooled) * (1 / old_rows + 1 / new_rows))
 
 
-def _new_category_noise(old: TopValues, rows: int) -> float:
+def _new_category_noise(old: ColumnProfile, top: TopValues, reference_rows: int, rows: int) -> float:
     """The share of unseen categories without drift: Good's estimate (1953), values seen once, plus its sampling error.
 
-    Three rows at least: with none expected, up to three still turn up by chance (the rule of three, Hanley 1983).
+    Of values in `other` as many are taken to have been seen once as can have been. A category that holds RARE / n of the
+    population escapes n rows by chance (the rule of three, Hanley and Lippman-Hand 1983, at our level).
     """
-    once = 0.0 if old.other else sum(1 for _, count in old.values if count == 1) / old.total
-    return once + Z * sqrt(once / rows) + 3 / rows
+    listed = sum(1 for _, count in top.values if count == 1)
+    once = (listed + min(top.other, max(old.distinct_upper - len(top.values), 0))) / top.total
+    return once + Z * sqrt(once / rows) + RARE / min(rows, reference_rows)

@@ -15,6 +15,8 @@ from typing import Literal
 from platform_assets.core.drift import ColumnDrift
 
 Level = Literal["ok", "warn", "fail"]
+# Level, how grave (value over limit), and the sentence.
+Finding = tuple[Level, float, str]
 _ORDER: tuple[Level, ...] = ("ok", "warn", "fail")
 
 
@@ -28,6 +30,9 @@ class Thresholds:
     fail_null: float = 0.1
     warn_new: float = 0.05
     fail_new: float = 0.2
+
+
+THRESHOLDS = Thresholds()
 
 
 @dataclass(frozen=True)
@@ -52,23 +57,24 @@ class Measure:
         return "fail" if self.value > self.fail else "warn" if self.value > self.warn else "ok"
 
 
-def judge(drifts: Sequence[ColumnDrift], thresholds: Thresholds, ignore: Sequence[str] = ()) -> DriftVerdict:
+def judge(
+    drifts: Sequence[ColumnDrift], thresholds: Thresholds = THRESHOLDS, ignore: Sequence[str] = ()
+) -> DriftVerdict:
     """The verdict over all columns but those that match a pattern of `ignore` (`*` stands for any text).
 
     Times and unique-ish texts are judged by their null rate only. A column that is gone or has changed its kind fails, a
     new one warns. Current rows without a single value warn (nothing was judged); an empty reference is no finding.
     """
     judged = [drift for drift in drifts if not _matches(drift.column, ignore)]
-    found = [finding for drift in judged for finding in _findings(drift, thresholds)]
+    found: list[Finding] = [finding for drift in judged for finding in _findings(drift, thresholds)]
     if not any(drift.current_values for drift in judged) and any(drift.reference_values for drift in judged):
         found.append(("warn", 0.0, "the current rows hold no value in any judged column: no distribution was judged"))
     found.sort(key=lambda finding: (-_ORDER.index(finding[0]), -finding[1], finding[2]))
-    level = max((finding[0] for finding in found), key=_ORDER.index, default="ok")
-    return DriftVerdict(level, tuple(text for _, _, text in found))
+    return DriftVerdict(found[0][0] if found else "ok", tuple(text for _, _, text in found))
 
 
 def worst(
-    drifts: Iterable[ColumnDrift], thresholds: Thresholds, ignore: Sequence[str] = (), count: int = 20
+    drifts: Iterable[ColumnDrift], thresholds: Thresholds = THRESHOLDS, ignore: Sequence[str] = (), count: int = 20
 ) -> list[ColumnDrift]:
     """The `count` columns that come closest to failing or exceed it most, by their worst measure; ignored ones left out."""
     judged = [drift for drift in drifts if not _matches(drift.column, ignore)]
@@ -97,7 +103,7 @@ def _measure(name: str, value: float, warn: float, fail: float, noise: float) ->
     return Measure(name, value, max(warn, noise), max(fail, noise))
 
 
-def _findings(drift: ColumnDrift, thresholds: Thresholds) -> list[tuple[Level, float, str]]:
+def _findings(drift: ColumnDrift, thresholds: Thresholds) -> list[Finding]:
     changes: dict[str, tuple[Level, str]] = {
         "reference": ("fail", "is gone"),
         "kind": ("fail", "holds another kind of values than before"),

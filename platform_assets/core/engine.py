@@ -68,6 +68,8 @@ class Engine:
                 settings["threads"] = self.threads
             with duckdb.connect(config=settings) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
+                # Outputs that want an order say ORDER BY; keeping any other would hold whole row groups in memory.
+                connection.execute("SET preserve_insertion_order = false")
                 # Extensions from the network are never needed; a typo must not become a download.
                 connection.execute("SET autoinstall_known_extensions = false")
                 for name, paths in inputs.items():

@@ -112,8 +112,8 @@ class Lake:
         """
         file = revision.file(name)
         kept = scratch / file.sha256[:16] / name
-        if kept.is_file() and kept.stat().st_size == file.size:
-            return self._verified(revision, file, kept, verify)
+        if kept.is_file() and kept.stat().st_size == file.size and not (verify and _is_altered(kept, file)):
+            return kept
         scratch.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix="fetch-", dir=scratch) as folder:
             try:
@@ -139,7 +139,7 @@ class Lake:
         size = path.stat().st_size
         if size != file.size:
             raise Corrupt(f"{path} has {size:,} bytes instead of {file.size:,}; {_remedy(revision)}")
-        if deep and digests.sha256_of(path) != file.sha256:
+        if deep and _is_altered(path, file):
             raise Corrupt(f"{path} was altered: its SHA-256 is not {file.sha256}; {_remedy(revision)}")
         return path
 
@@ -153,6 +153,10 @@ def _open_store(url: str, single_writer: bool) -> tuple[str, Store]:
         raise LakeError(f"PLATFORM_LAKE_URL is {url!r}; write a folder's path or s3://bucket/prefix")
     root = Path(url).expanduser().absolute()
     return str(root), FolderStore(root)
+
+
+def _is_altered(path: Path, file: File) -> bool:
+    return digests.sha256_of(path) != file.sha256
 
 
 def _remedy(revision: Revision) -> str:

@@ -70,6 +70,7 @@ class Publisher:
         top_copies: Sequence[str],
     ) -> Publication:  # fmt: skip
         """Publish, and copy the files named in `top_copies` for people. Raises PublicationConflict."""
+        lineage.document()  # raises for what cannot be written, before anything is
         before = self._read(address, pointer_key(address))
         if before is not None and self._says_it_already(before, content.digest, lineage):
             publication = Publication(before, before, digest_changed=False, pointer_moved=False)

@@ -95,7 +95,10 @@ class S3Store:
             obstore.put(self._client, key, content)
 
     def put_file(self, key: str, path: Path) -> None:
-        """A multipart upload when the file is large; it is visible once complete, aborted on failure."""
+        """A multipart upload when the file is large: visible once complete, aborted on failure.
+
+        A killed process leaves invisible parts; a lifecycle rule of the bucket should expire those.
+        """
         import obstore
 
         self.check()
@@ -103,7 +106,7 @@ class S3Store:
             obstore.put(self._client, key, path, chunk_size=CHUNK_BYTES, max_concurrency=UPLOADS_AT_ONCE)
 
     def copy(self, source: str, key: str) -> None:
-        """Copied by the server."""
+        """Copied by the server, which on AWS ends at 5 GB."""
         import obstore
 
         with self._translated(key):

@@ -110,10 +110,10 @@ class MlflowResource(dg.ConfigurableResource):
 
         tracking = Tracking(self.resolve_uri())
         tracking.experiment_id(experiment)
-        known = tracking.parent_run(experiment, context.run_id)
+        known = tracking.parent_run(experiment, context.run.run_id)
         parent = self._open_parent(context, experiment, known)
         asset = context.asset_key.to_user_string()
-        named = {DAGSTER_RUN_ID: context.run_id, "dagster_asset": asset, "dagster_partition": partition, **tags}
+        named = {DAGSTER_RUN_ID: context.run.run_id, "dagster_asset": asset, "dagster_partition": partition, **tags}
         status = "FAILED"
         try:
             with tracking.run(experiment, f"{asset} {partition}", named, parent.mlflow_run_id) as run:
@@ -129,7 +129,7 @@ class MlflowResource(dg.ConfigurableResource):
         # importing it loads mlflow (seconds, 200 MB), which definitions and most assets must not pay for.
         config = {"experiment_name": experiment, "mlflow_tracking_uri": self.resolve_uri(), "mlflow_run_id": run_id}
         handle = MlFlow(
-            SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run_id, resource_config=config)
+            SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config)
         )
         handle.mlflow_run_id = handle.active_run().info.run_id
         return handle

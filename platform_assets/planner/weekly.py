@@ -57,7 +57,7 @@ def build_week(
     """Build, profile and judge one week from its enriched days.
 
     `trailing` holds (profile.json, schema.json) of the published weeks before it, oldest first. `warming_up`: the calendar
-    starts inside this week's look-back, so that its histories are shorter than later ones and not comparable.
+    starts inside the look-back of one of these weeks, so that their histories have different lengths and are not comparable.
     """
     training = folder / dataset.TRAINING
     write_training(engine, enriched, training)

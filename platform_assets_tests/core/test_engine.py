@@ -71,10 +71,10 @@ def test_a_parameter_arrives_as_the_value_it_was(tmp_path: Path, value: object) 
 
 def test_more_rows_than_memory_are_sorted_on_disk(tmp_path: Path) -> None:
     source, target = tmp_path / "numbers.parquet", tmp_path / "sorted.parquet"
-    engine = Engine(tmp_path / "scratch", memory_limit="300MB", threads=2)
+    engine = Engine(tmp_path / "scratch", memory_limit="450MB", threads=2)
     with engine.session({}) as connection:
         connection.execute(
-            f"COPY (SELECT hash(i) AS n, repeat('x', 600) || i AS label FROM range(1000000) AS r(i)) TO '{source}' (FORMAT parquet)"
+            f"COPY (SELECT hash(i) AS n, repeat('x', 600) || i AS label FROM range(1000000) AS r(i)) TO '{source}' (FORMAT parquet, ROW_GROUP_SIZE 10000)"
         )
     loaded = transform.load(
         sql_file(tmp_path, "CREATE TEMP TABLE ordered AS SELECT * FROM numbers ORDER BY n", "ordered")

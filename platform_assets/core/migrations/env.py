@@ -15,7 +15,6 @@ from platform_assets.core.migrations import LOCK_KEY, SCHEMA, VERSION_TABLE, sql
 
 # The version table lives in this schema, so the schema must exist before the first revision that could create it.
 CREATE_SCHEMA = f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"
-OPTIONS = {"version_table": VERSION_TABLE, "version_table_schema": SCHEMA}
 
 
 def find_url() -> str:
@@ -28,7 +27,7 @@ def find_url() -> str:
 
 def write_sql() -> None:
     """Write the SQL instead of running it; connects to nothing."""
-    context.configure(url=find_url(), literal_binds=True, **OPTIONS)
+    context.configure(url=find_url(), literal_binds=True, version_table=VERSION_TABLE, version_table_schema=SCHEMA)
     with context.begin_transaction():
         context.execute(CREATE_SCHEMA)
         context.run_migrations()
@@ -36,7 +35,7 @@ def write_sql() -> None:
 
 def migrate(connection: Connection) -> None:
     """Run the missing revisions in one transaction, alone: the lock comes before the look at the version table."""
-    context.configure(connection=connection, **OPTIONS)
+    context.configure(connection=connection, version_table=VERSION_TABLE, version_table_schema=SCHEMA)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         connection.execute(text(CREATE_SCHEMA))

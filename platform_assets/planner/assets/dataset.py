@@ -78,6 +78,7 @@ def _produce(
     for day, revision in enriched.items():
         checks.require_passed(ENRICHED_PLANS, day, revision, ENRICHED_CHECKS)
     events = common.require(lake, EVENTS, days, f"dataset {partitions.dataset_date(week)}")
+    oldest = partitions.trailing_weeks(week, TRAILING_WEEKS + 1)[0]
     built = weekly.build_week(
         engine,
         common.fetch_all(lake, enriched, "enriched_plans.parquet", folder),
@@ -87,15 +88,16 @@ def _produce(
         enriched_details=[revision.lineage.details for revision in enriched.values()],
         event_details=[revision.lineage.details for revision in events.values()],
         trailing=_trailing(lake, week),
-        warming_up=partitions.days_between(settings.planner_start, week) < HISTORY_DAYS,
+        warming_up=partitions.days_between(settings.planner_start, oldest) < HISTORY_DAYS,
         minimum_rows=settings.planner_minimum_rows,
     )
-    publication = _publish(lake, context.run_id, week, built, enriched, before)
+    publication = _publish(lake, context.run.run_id, week, built, enriched, before)
     link = _register(context, mlflow, week, publication, built)
     return partitioned.Produced(DATASET, publication, _metadata(publication, built, week, link), built.outcomes)
 
 
 # Weeks that start earlier see shorter histories than later ones: that is not drift (planner/enrichment.py, held by a test).
+# A week is judged by its histories once the oldest week it is compared with has full ones.
 HISTORY_DAYS = 35
 
 

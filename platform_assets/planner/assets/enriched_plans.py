@@ -79,7 +79,7 @@ def _produce(
     lineage = Lineage(
         inputs=tuple(revision.as_input() for revision in events.values()),
         code_version=enrichment.CODE_VERSION,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         details={
             "excluded": excluded,
             "not_point_in_time": list(enriched.not_point_in_time),

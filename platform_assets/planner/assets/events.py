@@ -84,7 +84,7 @@ def _produce(
     ):
         lineage = Lineage(
             source_rows=extracted.source.rows, source_watermark=extracted.source.watermark,
-            code_version=extraction.CODE_VERSION, run_id=context.run_id, details=details,
+            code_version=extraction.CODE_VERSION, run_id=context.run.run_id, details=details,
         )  # fmt: skip
         name = f"{key.path[-1]}.parquet"
         published[key] = lake.publish_table(common.address(key, day), {name: path}, lineage, expected=before[key])

@@ -20,6 +20,7 @@ from platform_assets.simulators.meal_app.scenario import DAY, HOUR, MINUTE, WEEK
 PLANS_SHARE, RETRY_SHARE, EXTRA_SHARE = 0.97, 0.8, 0.15
 FIRST_EAGERNESS, RETRY_EAGERNESS = 1.0, 1.6
 FORGETS = 0.5
+UNSEEN_WEEKS = 5
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,14 @@ class Diary:
         self._planned_lately = np.zeros((len(people), len(catalogue)), np.float32)
 
     def live(self) -> Plans:
-        """All weeks; afterwards `pantries` holds every snapshot."""
+        """All weeks; afterwards `pantries` holds every snapshot.
+
+        Some weeks pass unseen first: pantries and habits that still settle would be a drift that the world does not have.
+        """
         everyone = np.arange(len(self.people))
+        for week in range(-UNSEEN_WEEKS, 0):
+            self._live_week(week)
+        self.pantries.snapshots.clear()
         self.pantries.photograph(everyone, self.scenario.start_us - self.rng.integers(HOUR, 3 * DAY, len(everyone)))
         return Plans.concatenate([part for week in range(self.scenario.weeks) for part in self._live_week(week)])
 
@@ -83,7 +90,8 @@ class Diary:
         count = len(self.people)
         jitter = np.clip(self.rng.normal(0, 4 * HOUR, count), -10 * HOUR, 10 * HOUR).astype(np.int64)
         moments = self.scenario.start_us + week * WEEK + self.people.phase + jitter
-        plans = (self.rng.random(count) < PLANS_SHARE) & (moments >= self.scenario.start_us)
+        first = self.scenario.start_us + min(week, 0) * WEEK
+        plans = (self.rng.random(count) < PLANS_SHARE) & (moments >= first)
         rows = np.nonzero(plans & (moments < self.scenario.end_us))[0]
         return rows, moments[rows]
 

@@ -4,6 +4,8 @@ Columns only: text is joined by Arrow. What does not belong here: faults, and an
 Legend: N plans, E events.
 """
 
+# pyarrow.compute gets its functions at run time, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from dataclasses import dataclass

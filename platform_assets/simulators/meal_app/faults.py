@@ -5,6 +5,8 @@ single events. What does not belong here: the shares (`scenario.Faults`) and how
 Legend: E events, N plans, S pantry snapshots.
 """
 
+# pyarrow.compute gets its functions at run time, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from platform_assets.simulators.meal_app.scenario import SimulatorError
 from platform_assets.simulators.meal_app.text import draw_uuids
 
 NOON = time(12, tzinfo=UTC)
+
+
+Connection = psycopg.Connection[DictRow]
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ def late_event(url: str, day: date, kind: str = "plan") -> LateEvent:
         raise SimulatorError(f"no late event of kind {kind!r}; choose from {', '.join(_KINDS)}")
     if datetime.combine(day, NOON) > datetime.now(UTC):
         raise SimulatorError(f"{day} is not past: an event of that day would not be late")
-    with psycopg.connect(url, options="-c timezone=UTC", row_factory=dict_row) as connection:
+    with Connection.connect(url, options="-c timezone=UTC", row_factory=dict_row) as connection:
         return _KINDS[kind](connection, day)
 
 
-def _late_plan(connection: psycopg.Connection, day: date) -> LateEvent:
+def _late_plan(connection: Connection, day: date) -> LateEvent:
     """The household repeats an earlier plan at noon of the day, and accepts it as it is half an hour later."""
     noon = datetime.combine(day, NOON)
     template = _find(connection, _RECENT_PLAN, day, "no plan was generated in the four weeks up to that day", noon=noon)
@@ -58,7 +61,7 @@ def _late_plan(connection: psycopg.Connection, day: date) -> LateEvent:
     return _report("plan", template, payload, moments[0], generated, accepted)
 
 
-def _late_acceptance(connection: psycopg.Connection, day: date) -> LateEvent:
+def _late_acceptance(connection: Connection, day: date) -> LateEvent:
     """A plan that was neither accepted nor rejected was accepted as it was, late on the day it was generated."""
     start, end = _bounds(day)
     missing = "no plan of that day is still undecided"
@@ -68,7 +71,7 @@ def _late_acceptance(connection: psycopg.Connection, day: date) -> LateEvent:
     return _report("acceptance", template, template["payload"], moment, accepted)
 
 
-def _late_edit(connection: psycopg.Connection, day: date) -> LateEvent:
+def _late_edit(connection: Connection, day: date) -> LateEvent:
     """An adjustment of servings that the accepted plan already shows, so that the plan still follows from its edits."""
     start, end = _bounds(day)
     template = _find(connection, _ACCEPTED_PLAN, day, "no plan accepted on that day", start=start, end=end)
@@ -85,7 +88,7 @@ def _late_edit(connection: psycopg.Connection, day: date) -> LateEvent:
     )
 
 
-_KINDS: dict[str, Callable[[psycopg.Connection, date], LateEvent]] = {
+_KINDS: dict[str, Callable[[Connection, date], LateEvent]] = {
     "plan": _late_plan,
     "acceptance": _late_acceptance,
     "edit": _late_edit,
@@ -94,6 +97,10 @@ _KINDS: dict[str, Callable[[psycopg.Connection, date], LateEvent]] = {
 _VALID = """
     e.payload ? 'plan_id' AND jsonb_typeof(e.payload->'plan'->'meals') = 'array' AND e.context ? 'policy_version_id'
     AND e.timestamp <= e.created_at
+    AND NOT jsonb_path_exists(e.experiments, '$[*] ? (!exists(@.experiment_id) || !exists(@.variant_id))')
+    AND NOT jsonb_path_exists(e.payload, '$.plan.meals[*] ? (
+        !exists(@.recipe_id) || !(@.servings.type() == "number" && @.servings > 0)
+        || !(@.day like_regex "^(mon|tues|wednes|thurs|fri|satur|sun)day$"))')
     AND EXISTS (SELECT 1 FROM public.households h WHERE h.id::text = e.unit_id)
 """
 _RECENT_PLAN = f"""
@@ -119,7 +126,7 @@ _ACCEPTED_PLAN = f"""
 """
 
 
-def _find(connection: psycopg.Connection, query: str, day: date, missing: str, **values: Any) -> dict[str, Any]:
+def _find(connection: Connection, query: LiteralString, day: date, missing: str, **values: Any) -> dict[str, Any]:
     row = connection.execute(query, values).fetchone()
     if row is None:
         raise SimulatorError(f"{day}: {missing}; choose a day inside the simulated range")
@@ -127,7 +134,7 @@ def _find(connection: psycopg.Connection, query: str, day: date, missing: str, *
 
 
 def _insert(
-    connection: psycopg.Connection, template: dict[str, Any], kind: str, payload: dict, moment: datetime, metrics: dict
+    connection: Connection, template: dict[str, Any], kind: str, payload: dict, moment: datetime, metrics: dict
 ) -> dict[str, Any]:
     """Insert one event of the template's household; its context is the template's, with a request of its own."""
     context = {**template["context"], "request_id": _identifier()}

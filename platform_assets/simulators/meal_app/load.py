@@ -7,6 +7,8 @@ What does not belong here: the schema (`core.migrations`). Rows of the simulator
 leaves to whoever makes the id: `replace` deletes those and refuses a database with households of anybody else.
 """
 
+# pyarrow.compute gets its functions at run time, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable

@@ -3,6 +3,8 @@
 Arrow builds the text in C++; per-row Python strings would cost more than everything else in the simulator together.
 """
 
+# pyarrow.compute gets its functions at run time, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import msgspec
@@ -26,7 +28,7 @@ def draw_uuids(rng: np.random.Generator, count: int) -> pa.StringArray:
     characters = np.full((count, 36), ord("-"), np.uint8)
     nibbles = np.stack([raw >> 4, raw & 0x0F], axis=2).reshape(count, 32)
     characters[:, _DIGITS] = _HEX[nibbles]
-    offsets = np.arange(0, 36 * count + 1, 36, np.int32)
+    offsets = np.arange(0, 36 * count + 1, 36, dtype=np.int32)
     return pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(characters)])
 
 
@@ -74,5 +76,5 @@ def replace(column: pa.Array, rows: np.ndarray, values: list[str] | pa.Array) ->
     order = np.argsort(rows, kind="stable")
     mask = np.zeros(len(column), bool)
     mask[rows] = True
-    replacements = (values if isinstance(values, pa.Array) else pa.array(values, column.type)).take(pa.array(order))
-    return pc.replace_with_mask(column, pa.array(mask), replacements)
+    replacements = pa.array(values, column.type) if isinstance(values, list) else values
+    return pc.replace_with_mask(column, pa.array(mask), replacements.take(pa.array(order)))
