@@ -1,3 +1,3 @@
 """Fixtures that every room of the tests shares."""
 
-pytest_plugins = ["platform_assets_tests.postgres"]
+pytest_plugins = ["platform_assets_tests.postgres", "platform_assets_tests.lake_stores"]

@@ -24,6 +24,7 @@ from platform_assets.orchestration import partitions
 
 HOUSEHOLDS, WEEKS, SEED = 400, 9, 7
 DAYS_A_RUN = 28
+QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}  # progress, without every event
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,9 @@ def _run_range(definitions: dg.Definitions, job: str, first: str, last: str, ins
     print(f"{job}: {first} to {last} ...", flush=True)
     started = time.monotonic()
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    result = definitions.resolve_job_def(job).execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    result = definitions.resolve_job_def(job).execute_in_process(
+        run_config=QUIET, instance=instance, tags=tags, raise_on_error=False
+    )
     if not result.success:
         raise SystemExit(f"{job} failed: run {result.run_id}; `make ui` shows it")
     print(f"{job}: done in {time.monotonic() - started:.0f} s", flush=True)

@@ -131,7 +131,7 @@ def _hash(value: str, kind: Any, depth: int = 0) -> str:
     if kind.id in _DIRECT or (kind.id == "decimal" and dict(kind.children)["precision"] <= 18):
         return f"hash({value})"
     if kind.id == "blob":
-        return f"hash(md5_number(hex({value})))"
+        return f"hash(md5_number({value}))"
     if kind.id in _TEXT:
         return f"hash(md5_number(CAST({value} AS VARCHAR)))"
     if kind.id in ("list", "array"):

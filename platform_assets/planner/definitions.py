@@ -11,10 +11,14 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration import alerts, automation, resources
 from platform_assets.planner.assets import dataset, enriched_plans, events, sensors
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS
+from platform_assets.planner.limits import Limits
 
 
-def build(settings: Settings | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Fresh definitions; tests and commands hand in other settings and resources."""
+def build(
+    settings: Settings | None = None, overrides: Mapping[str, Any] | None = None, limits: Limits | None = None
+) -> dg.Definitions:
+    """Fresh definitions; tests and commands hand in other settings, resources and limits."""
+    limits = limits or Limits()
     settings = settings or Settings.from_environment()
     days = dg.define_asset_job(
         "planner_days",
@@ -35,7 +39,7 @@ def build(settings: Settings | None = None, overrides: Mapping[str, Any] | None 
         description="Enrich days again after their events changed.",
     )
     return dg.Definitions(
-        assets=[events.build(settings), enriched_plans.build(settings), dataset.build(settings)],
+        assets=[events.build(settings, limits), enriched_plans.build(settings, limits), dataset.build(settings)],
         jobs=[days, weeks, extraction, enrichment],
         schedules=[
             dg.build_schedule_from_partitioned_job(days, name="planner_daily", hour_of_day=2),

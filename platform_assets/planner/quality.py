@@ -1,14 +1,12 @@
 """What must hold of the planner's tables: each function judges files and counts, and returns one Outcome.
 
-Pure but for the engine that reads the files; no Dagster. The limits stand in one place and are part of what a manifest
-records, so that a changed limit is seen.
+Pure but for the engine that reads the files; no Dagster. The limits are `planner.limits`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,15 +16,6 @@ from platform_assets.core.quality import Outcome
 from platform_assets.planner.extraction import ExtractedDay
 
 RESENT = "resent_event"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Where the checks draw their lines."""
-
-    quarantine_share: float = 0.05
-    join_coverage: float = 0.95
-    source_lag: timedelta = timedelta(hours=6)
 
 
 def rows_reconcile(day: ExtractedDay, events: int, quarantined: int) -> Outcome:

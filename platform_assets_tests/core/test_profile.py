@@ -19,10 +19,14 @@ from platform_assets.core.column_profile import STEPS, TOP_K, ColumnProfile, Dis
 from platform_assets.core.profile import Profile, ProfileError, combine, profile_table
 
 NUMBERS = st.one_of(
-    st.none(), st.floats(-1e300, 1e300), st.sampled_from([0.0, -0.0, 1.0, 2.5, float("nan"), float("inf"), -float("inf")])
+    st.none(),
+    st.floats(-1e300, 1e300),
+    st.sampled_from([0.0, -0.0, 1.0, 2.5, float("nan"), float("inf"), -float("inf")]),
 )
 TEXTS = st.one_of(st.none(), st.sampled_from(["a", "b", "", "é"]), st.text(st.characters(codec="utf-8"), max_size=5))
-ITEMS = st.one_of(st.none(), st.lists(st.one_of(st.none(), st.fixed_dictionaries({"r": TEXTS, "n": NUMBERS})), max_size=3))
+ITEMS = st.one_of(
+    st.none(), st.lists(st.one_of(st.none(), st.fixed_dictionaries({"r": TEXTS, "n": NUMBERS})), max_size=3)
+)
 ROWS = st.lists(st.fixed_dictionaries({"x": NUMBERS, "s": TEXTS, "l": ITEMS}), max_size=60)
 SCHEMA = pa.schema(
     {"x": pa.float64(), "s": pa.string(), "l": pa.list_(pa.struct({"r": pa.string(), "n": pa.float64()}))}
@@ -154,12 +158,17 @@ def test_dates_decimals_durations_and_bytes_have_a_kind(tmp_path: Path) -> None:
 
 def test_nested_columns_are_flattened_to_leaves_with_lengths(tmp_path: Path) -> None:
     rows = [
-        {"input": {"household": {"size": 2, "likes": ["a", "b"]}}, "meals": [{"id": "x", "day.n": 1}, {"id": "y", "day.n": 2}]},
+        {
+            "input": {"household": {"size": 2, "likes": ["a", "b"]}},
+            "meals": [{"id": "x", "day.n": 1}, {"id": "y", "day.n": 2}],
+        },
         {"input": {"household": {"size": None, "likes": []}}, "meals": None},
         {"input": {"household": None}, "meals": [None]},
         {"input": None, "meals": []},
     ]
-    table = pa.Table.from_pylist(rows).append_column("m", pa.array([[("k", 1.5)], [], None, []], pa.map_("string", "float32")))
+    table = pa.Table.from_pylist(rows).append_column(
+        "m", pa.array([[("k", 1.5)], [], None, []], pa.map_("string", "float32"))
+    )
     found = profile_of(tmp_path, table).columns
     leaves = {name: (column.rows, column.nulls, column.distinct) for name, column in found.items()}
     assert leaves == {
@@ -244,7 +253,9 @@ def test_row_order_and_threads_do_not_matter_at_size(tmp_path: Path) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(rows=ROWS, data=st.data())
-def test_the_same_rows_in_any_order_give_the_same_profile(folder: Path, rows: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_the_same_rows_in_any_order_give_the_same_profile(
+    folder: Path, rows: list[dict[str, Any]], data: st.DataObject
+) -> None:
     first = profile_of(folder, rows_table(rows), threads=1)
     other = profile_of(folder, rows_table(data.draw(st.permutations(rows))), threads=2)
     assert first.to_json() == other.to_json()
@@ -269,7 +280,14 @@ def test_any_numbers_agree_with_numpy(folder: Path, rows: list[float | None]) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"rows": 1, "columns": {}}', '{"rows": 1, "columns": {}, "version": 2}', '{"version": 1, "columns": 3}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"rows": 1, "columns": {}}',
+        '{"rows": 1, "columns": {}, "version": 2}',
+        '{"version": 1, "columns": 3}',
+    ],
 )
 def test_a_document_that_is_no_profile_of_this_version_is_refused(text: str) -> None:
     with pytest.raises(ProfileError):

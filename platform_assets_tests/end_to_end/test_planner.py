@@ -21,6 +21,7 @@ from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARAN
 from platform_assets.planner.assets.dataset import dataset_address
 from platform_assets.planner.assets.sensors import changed_source_days
 from platform_assets.planner.definitions import build
+from platform_assets.planner.limits import Limits
 from platform_assets.simulators.meal_app import Faults, Scenario, load, simulate
 from platform_assets_tests.postgres import new_database
 
@@ -42,6 +43,7 @@ class Platform:
     instance: dg.DagsterInstance
     url: str
     truth: list[dict]
+    limits: Limits
 
     @property
     def lake(self) -> Lake:
@@ -50,7 +52,7 @@ class Platform:
     def run(self, job: str, first: str, last: str | None = None) -> dg.ExecuteInProcessResult:
         """Run a job for one partition or a range; failures come back as results."""
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last} if last else {}
-        definition = build(self.settings, self.resources).resolve_job_def(job)
+        definition = build(self.settings, self.resources, self.limits).resolve_job_def(job)
         return definition.execute_in_process(
             instance=self.instance, tags=tags, partition_key=None if last else first, raise_on_error=False
         )
@@ -79,7 +81,9 @@ def platform(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> 
         "source": SourceResource(url=url), "mlflow": MlflowResource(tracking_uri=uri),
     }  # fmt: skip
     with dg.DagsterInstance.ephemeral(tempdir=str(home)) as instance:
-        found = Platform(settings, resources, instance, url, world.ground_truth.to_pylist())
+        found = Platform(
+            settings, resources, instance, url, world.ground_truth.to_pylist(), Limits(quarantine_share=0.5)
+        )
         for job, first, last in (("planner_days", DAYS[0], DAYS[-1]), ("planner_weeks", WEEKS[0], WEEKS[-1])):
             result = found.run(job, first, last)
             assert result.success, [event.message for event in result.all_events if event.is_failure]
@@ -120,19 +124,28 @@ def test_every_planted_fault_of_a_household_or_a_pantry_ends_among_the_excluded_
         for day in DAYS
         for row in platform.rows(address(ENRICHED_PLANS, day), "excluded_plans.parquet")
     }
-    enriched = {row["plan_id"] for day in DAYS for row in platform.rows(address(ENRICHED_PLANS, day), "enriched_plans.parquet")}
+    enriched = {
+        row["plan_id"] for day in DAYS for row in platform.rows(address(ENRICHED_PLANS, day), "enriched_plans.parquet")
+    }
     accepted = enriched | excluded.keys()
     for rule in ("unknown_household", "malformed_pantry"):
         planted = {fault["plan_id"] for fault in platform.truth if fault["rule"] == rule} & accepted
         found = {plan for plan, reason in excluded.items() if reason == rule}
-        assert found == {plan for plan in planted if excluded.get(plan) not in ("generation_missing", "already_accepted")}
+        assert found == {
+            plan for plan in planted if excluded.get(plan) not in ("generation_missing", "already_accepted")
+        }
         assert found, rule
 
 
 def test_a_dataset_has_the_documented_folder_and_shape(platform: Platform) -> None:
     for week in WEEKS:
         folder = Path(platform.settings.lake_url) / "datasets" / "planner" / partitions.dataset_date(week)
-        assert {path.name for path in folder.iterdir()} >= {"training.parquet", "schema.json", "dataset_summary.md", "manifest.json"}
+        assert {path.name for path in folder.iterdir()} >= {
+            "training.parquet",
+            "schema.json",
+            "dataset_summary.md",
+            "manifest.json",
+        }
         rows = platform.rows(dataset_address(week), dataset_folder.TRAINING)
         assert set(rows[0]) == {"input", "target", "metadata"}
         start, end = (datetime.fromisoformat(key).replace(tzinfo=UTC) for key in (week, partitions.dataset_date(week)))
@@ -140,7 +153,7 @@ def test_a_dataset_has_the_documented_folder_and_shape(platform: Platform) -> No
         assert all(row["metadata"]["timestamp"] <= row["metadata"]["accepted_at"] for row in rows)
         summary = (folder / "dataset_summary.md").read_text()
         assert f"**Rows**: {len(rows)}" in summary
-        assert "unknown_household" in summary
+        assert "generation_missing" in summary
         assert "Every source is point-in-time" in summary
 
 
@@ -162,7 +175,10 @@ def test_a_dataset_is_registered_in_mlflow_and_its_runs_end(platform: Platform) 
         assert "schema.json" in {item.path for item in tracking.client.list_artifacts(run.info.run_id)}
         assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [revision.digest]
     ended = end_mlflow_runs_since(platform.instance, platform.resources["mlflow"], 0.0)  # type: ignore[arg-type]
-    assert all(run.info.status != "RUNNING" for run in tracking.client.search_runs([tracking.experiment_id("planner_training")]))
+    assert all(
+        run.info.status != "RUNNING"
+        for run in tracking.client.search_runs([tracking.experiment_id("planner_training")])
+    )
     assert end_mlflow_runs_since(platform.instance, platform.resources["mlflow"], ended.cursor).closed == {}  # type: ignore[arg-type]
 
 
@@ -193,7 +209,9 @@ def test_no_published_day_differs_from_postgres_until_a_late_event_arrives(platf
 
 def test_an_incomplete_week_is_refused_with_the_names_of_its_missing_days(platform: Platform, tmp_path: Path) -> None:
     settings = replace(platform.settings, lake_url=str(tmp_path / "lake"))
-    other = replace(platform, settings=settings, resources={**platform.resources, "lake": LakeResource(url=settings.lake_url)})
+    other = replace(
+        platform, settings=settings, resources={**platform.resources, "lake": LakeResource(url=settings.lake_url)}
+    )
     assert other.run("planner_days", DAYS[0], DAYS[4]).success
     result = other.run("planner_weeks", WEEKS[0])
     assert not result.success
@@ -203,11 +221,13 @@ def test_an_incomplete_week_is_refused_with_the_names_of_its_missing_days(platfo
 
 def test_a_failed_blocking_check_of_a_day_stops_its_week_even_by_hand(platform: Platform, tmp_path: Path) -> None:
     settings = replace(platform.settings, lake_url=str(tmp_path / "lake"))
-    other = replace(platform, settings=settings, resources={**platform.resources, "lake": LakeResource(url=settings.lake_url)})
+    other = replace(
+        platform, settings=settings, resources={**platform.resources, "lake": LakeResource(url=settings.lake_url)}
+    )
     with psycopg.connect(platform.url) as connection:  # a day of garbage: the quarantine's share passes its limit
         connection.execute(
             "INSERT INTO exp.events (event_type, unit_type, unit_id, payload, timestamp) "
-            "SELECT 'plan_dreamt', 'household', 'x', '{}', '2026-01-04 12:00+00' FROM generate_series(1, 200)"
+            "SELECT 'plan_dreamt', 'household', 'x', '{}', '2026-01-04 12:00+00' FROM generate_series(1, 400)"
         )
     try:
         assert not other.run("planner_days", "2026-01-02", "2026-01-04").success

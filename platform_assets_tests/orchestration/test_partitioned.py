@@ -14,22 +14,34 @@ from platform_assets.orchestration import checks, partitioned
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-06")
 KEY = dg.AssetKey(["rooms", "numbers"])
-CHECKS = (checks.Check("positive", "Numbers are positive."), checks.Check("round", "Numbers are round.", blocking=False))
+CHECKS = (
+    checks.Check("positive", "Numbers are positive."),
+    checks.Check("round", "Numbers are round.", blocking=False),
+)
 RANGE = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-05"}
 Values = dict[str, int]
 
 
-def definitions(lake: Lake, folder: Path, values: Values, before: Callable[[str], None] = lambda day: None) -> dg.AssetsDefinition:
+def definitions(
+    lake: Lake, folder: Path, values: Values, before: Callable[[str], None] = lambda day: None
+) -> dg.AssetsDefinition:
     """An asset that publishes one number a day."""
 
-    @dg.asset(key=KEY, partitions_def=DAYS, check_specs=checks.specs(KEY, CHECKS, DAYS), backfill_policy=dg.BackfillPolicy.single_run())
+    @dg.asset(
+        key=KEY,
+        partitions_def=DAYS,
+        check_specs=checks.specs(KEY, CHECKS, DAYS),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
     def numbers(context: dg.AssetExecutionContext):
         def produce(day: str) -> Sequence[partitioned.Produced]:
             before(day)
             value = values.get(day, 1)
             path = folder / f"{day}.parquet"
             pq.write_table(pa.table({"n": [value]}), path)
-            published = lake.publish_table(Address("rooms/numbers", day), {"n.parquet": path}, Lineage(run_id=context.run.run_id))
+            published = lake.publish_table(
+                Address("rooms/numbers", day), {"n.parquet": path}, Lineage(run_id=context.run.run_id)
+            )
             outcomes = [
                 Outcome("positive", value > 0, f"{value}"),
                 Outcome("round", value % 10 == 0, f"{value}", warning=True),
@@ -47,7 +59,9 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def latest(instance: dg.DagsterInstance, day: str) -> dg.AssetMaterialization:
-    records = instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=KEY, asset_partitions=[day]), limit=1).records
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=KEY, asset_partitions=[day]), limit=1
+    ).records
     assert records[0].asset_materialization
     return records[0].asset_materialization
 
@@ -80,7 +94,11 @@ def test_a_range_run_records_each_partitions_checks_and_fails_for_a_blocking_one
         assert [day for (name, day), e in found.items() if name == "positive" and not e.passed] == ["2026-01-03"]
         assert found["positive", "2026-01-03"].blocking
         assert found["round", "2026-01-03"].severity == dg.AssetCheckSeverity.WARN
-        targets = {e.target_materialization_data.storage_id for e in evaluations if e.partition and e.target_materialization_data}
+        targets = {
+            e.target_materialization_data.storage_id
+            for e in evaluations
+            if e.partition and e.target_materialization_data
+        }
         assert len(targets) == 5
 
 
@@ -95,7 +113,9 @@ def test_partitions_that_were_done_before_a_failure_are_reported(lake: Lake, tmp
         assert instance.get_materialized_partitions(KEY) == {"2026-01-01", "2026-01-02"}
 
 
-def test_a_conflict_is_tried_again_and_another_error_is_not(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_is_tried_again_and_another_error_is_not(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(partitioned, "RETRY_SECONDS", 0)
     tries: list[Exception] = [PublicationConflict("moved"), PublicationConflict("moved again")]
 

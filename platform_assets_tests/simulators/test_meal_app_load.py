@@ -16,7 +16,7 @@ from platform_assets.simulators.meal_app.__main__ import main
 
 START = date(2026, 1, 2)
 SMALL = Scenario(9, 60, START, 2, faults=Faults.none())
-DAY = date(2026, 1, 9)
+DAY = date(2026, 1, 14)
 
 
 def count(url: str, table: str) -> int:

@@ -13,6 +13,7 @@ from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS
 from platform_assets.planner.assets.events import CHECKS as EVENTS_CHECKS
 from platform_assets.planner.assets.events import MAX_DAYS_A_RUN
+from platform_assets.planner.limits import Limits
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
@@ -31,7 +32,7 @@ CHECKS = (
 LOOK_BACK_DAYS = 35
 
 
-def build(settings: Settings) -> dg.AssetsDefinition:
+def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
     """The daily enrichment."""
     daily = partitions.planner_daily(settings)
 
@@ -53,7 +54,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         def produce(day: str) -> Sequence[partitioned.Produced]:
             with engine.workspace("enriched_plans") as folder:
                 look_back = partitions.days_up_to(day, LOOK_BACK_DAYS, first=settings.planner_start.isoformat())
-                return [_produce(context, lake, engine, source, day, look_back, folder)]
+                return [_produce(context, limits, lake, engine, source, day, look_back, folder)]
 
         yield from partitioned.run_partitions(context, produce, CHECKS)
 
@@ -61,7 +62,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _produce(
-    context: dg.AssetExecutionContext, lake_resource: LakeResource, engine_resource: EngineResource,
+    context: dg.AssetExecutionContext, limits: Limits, lake_resource: LakeResource, engine_resource: EngineResource,
     source: SourceResource, day: str, look_back: Sequence[str], folder: Path,
 ) -> partitioned.Produced:  # fmt: skip
     from platform_assets.core.lake import Lineage
@@ -75,7 +76,7 @@ def _produce(
     files = common.fetch_all(lake, events, "events.parquet", folder)
     enriched = enrichment.enrich_day(source.open(), engine, files, partitions.day_window(day), folder)
     excluded = enrichment.count_excluded(engine, enriched.excluded)
-    outcomes = _outcomes(engine, enriched)
+    outcomes = _outcomes(engine, enriched, limits)
     lineage = Lineage(
         inputs=tuple(revision.as_input() for revision in events.values()),
         code_version=enrichment.CODE_VERSION,
@@ -101,7 +102,7 @@ def _produce(
     return partitioned.Produced(ENRICHED_PLANS, publication, metadata, outcomes)
 
 
-def _outcomes(engine: "Engine", day: "EnrichedDay") -> "list[Outcome]":
+def _outcomes(engine: "Engine", day: "EnrichedDay", limits: Limits) -> "list[Outcome]":
     from platform_assets.core import quality as common_checks
     from platform_assets.planner import quality
 
@@ -109,7 +110,7 @@ def _outcomes(engine: "Engine", day: "EnrichedDay") -> "list[Outcome]":
         quality.no_leak(engine, day.enriched, day.not_point_in_time),
         quality.plans_reconcile(engine, day.accepted, day.enriched, day.excluded),
         common_checks.unique(engine, "one_row_per_plan", [day.enriched], "plan_id"),
-        quality.join_coverage(engine, day.enriched, day.excluded, quality.Limits().join_coverage),
+        quality.join_coverage(engine, day.enriched, day.excluded, limits.join_coverage),
     ]
 
 

@@ -1,6 +1,6 @@
 """planner/events and planner/quarantined_events: one day of the event log, typed, and what the contract refused."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from platform_assets.orchestration.automation import AFFECTED_DAYS
 from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import EVENTS, QUARANTINED_EVENTS
+from platform_assets.planner.limits import Limits
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
@@ -28,9 +29,10 @@ CHECKS = (
     checks.Check("freshness", "The source's log reaches the end of the day.", blocking=False),
 )
 MAX_DAYS_A_RUN = 28
+PROGRESS_ROWS = 50_000
 
 
-def build(settings: Settings) -> dg.AssetsDefinition:
+def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
     """The daily extraction as one step with two assets."""
     daily = partitions.planner_daily(settings)
     common_spec = {
@@ -55,7 +57,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[partitioned.Event]:
         def produce(day: str) -> Sequence[partitioned.Produced]:
             with engine.workspace("events") as folder:
-                return _produce(context, lake, engine, source, day, folder)
+                return _produce(context, limits, lake, engine, source, day, folder)
 
         yield from partitioned.run_partitions(context, produce, CHECKS)
 
@@ -63,7 +65,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
 
 
 def _produce(
-    context: dg.AssetExecutionContext, lake_resource: LakeResource, engine_resource: EngineResource,
+    context: dg.AssetExecutionContext, limits: Limits, lake_resource: LakeResource, engine_resource: EngineResource,
     source: SourceResource, day: str, folder: Path,
 ) -> Sequence[partitioned.Produced]:  # fmt: skip
     from platform_assets.core.lake import Lineage
@@ -72,11 +74,9 @@ def _produce(
 
     lake, engine, window = lake_resource.open(), engine_resource.open(), partitions.day_window(day)
     before = {key: lake.current(common.address(key, day)) for key in (EVENTS, QUARANTINED_EVENTS)}
-    extracted = extraction.extract_day(
-        source.open(), engine, window, folder, lambda rows: context.log.info(f"{day}: {rows:,} events read")
-    )
+    extracted = extraction.extract_day(source.open(), engine, window, folder, _progress(context, day))
     by_rule = extraction.count_by_rule(engine, extracted.quarantined)
-    outcomes = _outcomes(engine, extracted, window[1], by_rule)
+    outcomes = _outcomes(engine, extracted, window[1], by_rule, limits)
     published = {}
     for key, path, details in (
         (QUARANTINED_EVENTS, extracted.quarantined, {"quarantined": by_rule}),
@@ -113,13 +113,25 @@ def _produce(
     ]
 
 
+def _progress(context: dg.AssetExecutionContext, day: str) -> Callable[[int], None]:
+    """Tells the run's log how far a large day is."""
+    told = 0
+
+    def tell(rows: int) -> None:
+        nonlocal told
+        if rows - told >= PROGRESS_ROWS:
+            told = rows
+            context.log.info(f"{day}: {rows:,} events read")
+
+    return tell
+
+
 def _outcomes(
-    engine: "Engine", extracted: "ExtractedDay", day_end: datetime, by_rule: Mapping[str, int]
+    engine: "Engine", extracted: "ExtractedDay", day_end: datetime, by_rule: Mapping[str, int], limits: Limits
 ) -> "list[Outcome]":
     from platform_assets.core import quality as common_checks
     from platform_assets.planner import quality
 
-    limits = quality.Limits()
     kept = engine.rows("SELECT count(*) AS rows FROM events", {"events": [extracted.events]})[0]["rows"]
     quarantined = sum(by_rule.values())
     return [

@@ -20,7 +20,7 @@ from platform_assets.simulators.meal_app.scenario import DAY, HOUR, MINUTE, WEEK
 PLANS_SHARE, RETRY_SHARE, EXTRA_SHARE = 0.97, 0.8, 0.15
 FIRST_EAGERNESS, RETRY_EAGERNESS = 1.0, 1.6
 FORGETS = 0.5
-UNSEEN_WEEKS = 5
+UNSEEN_WEEKS, KNOWN_WEEKS = 6, 3  # before the start: lived, and photographed
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,20 @@ class Diary:
 
         Some weeks pass unseen first: pantries and habits that still settle would be a drift that the world does not have.
         """
+        lived = []
+        for week in range(-UNSEEN_WEEKS, self.scenario.weeks):
+            if week == -KNOWN_WEEKS:
+                self._open_app(week)
+            parts = self._live_week(week)
+            lived += parts if week >= 0 else []
+        return Plans.concatenate(lived)
+
+    def _open_app(self, week: int) -> None:
+        """Everybody's first snapshot; what was photographed earlier is not of this app."""
         everyone = np.arange(len(self.people))
-        for week in range(-UNSEEN_WEEKS, 0):
-            self._live_week(week)
         self.pantries.snapshots.clear()
-        self.pantries.photograph(everyone, self.scenario.start_us - self.rng.integers(HOUR, 3 * DAY, len(everyone)))
-        return Plans.concatenate([part for week in range(self.scenario.weeks) for part in self._live_week(week)])
+        moments = self.scenario.start_us + week * WEEK - self.rng.integers(HOUR, 3 * DAY, len(everyone))
+        self.pantries.photograph(everyone, moments)
 
     def _live_week(self, week: int) -> list[Plans]:
         """The week's main plan, a second try after a rejection, and now and then an extra small plan."""

@@ -1,0 +1,253 @@
+"""Pictures for people, from plain data to PNG bytes: drift, one column's distribution, counts over time.
+
+What is drawn belongs here; canvas, colours and encoding are `core.figures`. The same data gives the same bytes with the
+same matplotlib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from platform_assets.core.column_profile import ColumnProfile, Distribution
+from platform_assets.core.drift import ColumnDrift, category_cells
+from platform_assets.core.drift_verdict import Level, Measure, Thresholds, measures, worst
+from platform_assets.core.figures import (
+    BLACK,
+    BLUE,
+    DARK,
+    GREY,
+    ORANGE,
+    SERIES,
+    VERMILION,
+    blank,
+    horizontal_grid,
+    plain,
+    shorten,
+    to_png,
+)
+from platform_assets.core.profile import Profile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN_COLUMNS = 20
+HISTOGRAM_BINS = 30
+# PSI has no upper bound; beyond this everything is far off, and one column must not flatten the others.
+PSI_SHOWN = 1.0
+_LEVELS: dict[Level, str] = {"ok": BLUE, "warn": ORANGE, "fail": VERMILION}
+_PANELS = (("PSI", "PSI"), ("null rate change", "null rate change"), ("new category share", "new categories"))
+
+
+def drift_plot(drifts: Sequence[ColumnDrift], thresholds: Thresholds, title: str) -> bytes:
+    """The columns closest to or beyond their limits: PSI, absolute change of the null rate, share of new categories.
+
+    Dashed lines are the thresholds; the black tick of a row is where this column warns, which is higher in small samples.
+    Columns that are new, gone or of another kind have no bars, and say so. Grey: shown, but not judged.
+    """
+    shown = worst(drifts, thresholds, count=SHOWN_COLUMNS)[::-1]
+    figure = blank(1.9 + 0.26 * max(len(shown), 1))
+    axes = figure.subplots(1, 3, sharey=True, width_ratios=(5, 3, 3))
+    limits = (
+        (thresholds.warn_psi, thresholds.fail_psi),
+        (thresholds.warn_null, thresholds.fail_null),
+        (thresholds.warn_new, thresholds.fail_new),
+    )
+    for panel, (measure, label), (warn, fail) in zip(axes, _PANELS, limits, strict=True):
+        _drift_panel(panel, shown, measure, thresholds)
+        panel.axvline(warn, color=ORANGE, linestyle="--", linewidth=1, zorder=0)
+        panel.axvline(fail, color=VERMILION, linestyle="--", linewidth=1, zorder=0)
+        panel.set_xlabel(f"{label}\n(warn {warn:g}, fail {fail:g})")
+    names = [plain(shorten(drift.column, 38)) for drift in shown] or ["no column"]
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(-0.7, len(names) - 0.3)
+    figure.suptitle(plain(title))
+    _level_legend(figure)
+    return to_png(figure)
+
+
+def distribution_plot(reference: Profile, current: Profile, column: str) -> bytes:
+    """One column in both profiles: shares of rows by value range, or by category. Raises KeyError for an unknown column.
+
+    A histogram covers the inner 98 % of both sides; its outermost bars hold all that lies beyond.
+    """
+    old, new = reference.columns[column], current.columns[column]
+    figure = blank(4.2)
+    axes = figure.subplots()
+    if not old.values or not new.values or old.kind != new.kind:
+        axes.text(0.5, 0.5, _nothing_to_show(old, new), ha="center", va="center", transform=axes.transAxes)
+        axes.set_axis_off()
+    elif old.top is not None and new.top is not None:
+        _category_bars(axes, old, new)
+    elif old.distribution is not None and new.distribution is not None:
+        _histogram(axes, old, new)
+    figure.suptitle(plain(f"{column}: reference and current"))
+    return to_png(figure)
+
+
+def count_plot(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str, y_label: str) -> bytes:
+    """Stacked bars, one per label (a day, a week), one colour per series; all series are as long as `labels`.
+
+    Raises ValueError for a series of another length, or with a negative value: bars would cover one another.
+    """
+    for name, values in series.items():
+        if len(values) != len(labels) or any(value < 0 for value in values):
+            raise ValueError(f"series {name!r} must have {len(labels)} values of 0 or more")
+    figure = blank(4.2)
+    axes = figure.subplots()
+    floor = [0.0] * len(labels)
+    for index, (name, values) in enumerate(series.items()):
+        # Colours repeat after eight series; the hatch keeps the ninth apart from the first.
+        style: dict[str, Any] = {
+            "color": SERIES[index % len(SERIES)],
+            "hatch": ("", "//", "..")[index // len(SERIES) % 3],
+        }
+        axes.bar(
+            range(len(labels)), values, bottom=floor, width=0.8, label=plain(name), edgecolor="white", lw=0.4, **style
+        )
+        floor = [below + value for below, value in zip(floor, values, strict=True)]
+    step = max(1, -(-len(labels) // 16))
+    turned = {"rotation": 30, "ha": "right"} if any(len(label) > 5 for label in labels) else {}
+    axes.set_xticks(range(0, len(labels), step), [plain(shorten(label, 24)) for label in labels[::step]], **turned)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+    axes.set_ylabel(plain(y_label))
+    axes.set_ylim(0, max(floor, default=0.0) * 1.05 or 1.0)
+    horizontal_grid(axes)
+    figure.suptitle(plain(title))
+    if series:
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return to_png(figure)
+
+
+def _drift_panel(axes: Axes, shown: Sequence[ColumnDrift], name: str, thresholds: Thresholds) -> None:
+    bound = PSI_SHOWN if name == "PSI" else 1.0
+    values = [_value(drift, name) for drift in shown]
+    limits = [measure.fail for drift in shown if (measure := _measure(drift, name, thresholds))]
+    right = min(max([*(value or 0.0 for value in values), *limits, 0.3]) * 1.25, bound * 1.2)
+    for row, (drift, value) in enumerate(zip(shown, values, strict=True)):
+        measure = _measure(drift, name, thresholds)
+        if value is None:
+            text = _absence(drift) if name == "PSI" else ""
+            axes.text(right * 0.02, row, text, va="center", fontsize=8, color=DARK)
+            continue
+        axes.barh(row, min(value, right), height=0.7, color=_LEVELS[measure.level] if measure else GREY)
+        if measure:
+            axes.plot([min(measure.warn, right)] * 2, [row - 0.35, row + 0.35], color=BLACK, linewidth=1.5)
+        if value >= 0.005:
+            # Right of the tick, or the tick would strike the number out.
+            _bar_label(axes, row, value, max(value, measure.warn) if measure else value, right)
+    axes.set_xlim(0, right)
+    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _bar_label(axes: Axes, row: int, value: float, end: float, right: float) -> None:
+    inside = end > right * 0.75
+    where = min(end, right) + right * (-0.02 if inside else 0.02)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+    axes.text(
+        where, row, f"{value:.2f}", va="center", ha="right" if inside else "left", fontsize=8, color=BLACK, bbox=box
+    )
+
+
+def _value(drift: ColumnDrift, name: str) -> float | None:
+    if drift.presence != "both":
+        return None
+    if name == "null rate change":
+        return abs(drift.null_rate_change)
+    return drift.psi if name == "PSI" else drift.new_category_share
+
+
+def _measure(drift: ColumnDrift, name: str, thresholds: Thresholds) -> Measure | None:
+    if drift.presence != "both":
+        return None
+    return next((each for each in measures(drift, thresholds) if each.name == name), None)
+
+
+def _absence(drift: ColumnDrift) -> str:
+    words = {"reference": "gone", "current": "new", "kind": "another kind of values"}
+    return words.get(drift.presence, "no value on one side")
+
+
+def _level_legend(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=color, label=level) for level, color in _LEVELS.items()]
+    handles.append(Patch(color=GREY, label="not judged"))
+    tick = Line2D([], [], color=BLACK, marker="|", linestyle="none", markersize=10, markeredgewidth=1.5)
+    tick.set_label("warns from here at this sample size")
+    figure.legend(handles=[*handles, tick], loc="outside lower center", ncols=5, frameon=False)
+
+
+def _category_bars(axes: Axes, old: ColumnProfile, new: ColumnProfile) -> None:
+    assert old.top is not None and new.top is not None  # noqa: PT018
+    cells = category_cells(old.top, new.top)
+    # In this order, `category_cells` gives the labels, and all others after them.
+    labels = sorted({label for side in (old.top, new.top) for label, _ in side.values})
+    shares = dict(zip(labels, cells, strict=False))
+    shown = sorted(labels, key=lambda label: (-max(shares[label]), label))[:SHOWN_COLUMNS]
+    if old.kind == "number":
+        shown.sort(key=float)
+    for side, color, name in ((0, GREY, "reference"), (1, BLUE, "current")):
+        places = [x - 0.2 + 0.4 * side for x in range(len(shown))]
+        heights = [100 * shares[label][side] for label in shown]
+        axes.bar(places, heights, width=0.4, color=color, label=_sized(name, (old, new)[side]))
+    turned = {"rotation": 30, "ha": "right"} if old.kind != "number" else {}
+    axes.set_xticks(range(len(shown)), [plain(shorten(label, 24)) for label in shown], **turned)
+    # As a bar, the rest of a column of thousands of values would flatten all others.
+    rest = [100 * (1 - sum(shares[label][side] for label in shown)) for side in (0, 1)]
+    others = f" (all others: {rest[0]:.1f} % in the reference, {rest[1]:.1f} % now)" if max(rest) > 0.05 else ""
+    axes.set_xlabel(f"value{others}")
+    _finish_shares(axes)
+
+
+def _histogram(axes: Axes, old: ColumnProfile, new: ColumnProfile) -> None:
+    assert old.distribution is not None and new.distribution is not None  # noqa: PT018
+    edges = _histogram_edges(old.distribution, new.distribution)
+    shown: list[Any] = (
+        [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=x) for x in edges] if old.kind == "time" else edges
+    )
+    heights = [_bin_shares(side, edges) for side in (old.distribution, new.distribution)]
+    axes.stairs(heights[0], shown, fill=True, color=GREY, label=_sized("reference", old))
+    axes.stairs(heights[1], shown, color=BLUE, linewidth=2, label=_sized("current", new))
+    axes.set_xlabel("time, UTC" if old.kind == "time" else "value (outermost bars: all beyond)")
+    _finish_shares(axes)
+
+
+def _histogram_edges(*sides: Distribution) -> list[float]:
+    """Ends of HISTOGRAM_BINS bins of one width, from the lowest 1 % to the highest 99 % of either side."""
+    ends = [side.quantile_edges(100) for side in sides if side.edges]
+    if not ends:
+        return [-0.5, 0.5]
+    low, high = min(each[0] for each in ends), max(each[-1] for each in ends)
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    return [low + (high - low) * step / HISTOGRAM_BINS for step in range(HISTOGRAM_BINS + 1)]
+
+
+def _bin_shares(side: Distribution, edges: Sequence[float]) -> list[float]:
+    """Percent of the side's values per bin [left, right), what lies beyond the ends included."""
+    below = [0.0, *(side.rows_below(edge, inclusive=False) for edge in edges[1:-1]), side.total]
+    return [100 * (right - left) / side.total for left, right in pairwise(below)]
+
+
+def _finish_shares(axes: Axes) -> None:
+    axes.set_ylabel("share of values, %")
+    axes.legend(frameon=False)
+    horizontal_grid(axes)
+
+
+def _sized(name: str, column: ColumnProfile) -> str:
+    return f"{name} ({column.values:,} values, {column.null_rate:.1%} null)"
+
+
+def _nothing_to_show(old: ColumnProfile, new: ColumnProfile) -> str:
+    if old.kind != new.kind:
+        return f"{old.kind} in the reference, {new.kind} now"
+    return "no value in the " + " and the ".join(
+        name for name, column in (("reference", old), ("current rows", new)) if not column.values
+    )
