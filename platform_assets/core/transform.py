@@ -29,7 +29,7 @@ class Step:
     """One statement: the table it makes and the query that makes it, as parsed."""
 
     table: str
-    query: exp.Expression
+    query: exp.Query
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def load(path: Path) -> Transform:
     return Transform(path, tuple(steps))
 
 
-def as_of_calls(query: exp.Expression) -> Sequence[tuple[exp.Table, str, str]]:
+def as_of_calls(query: exp.Query) -> Sequence[tuple[exp.Table, str, str]]:
     """The `as_of('requests', 'versions')` calls of a query: node, requests table, versions table."""
     from sqlglot import exp
 
@@ -81,16 +81,17 @@ def as_of_calls(query: exp.Expression) -> Sequence[tuple[exp.Table, str, str]]:
     return calls
 
 
-def to_duckdb(query: exp.Expression) -> str:
+def to_duckdb(query: exp.Query) -> str:
     """The query as DuckDB runs it. At most one as-of join a statement: two in one took 22 times the memory."""
-    from sqlglot import parse_one
+    from sqlglot import exp, parse_one
 
     expanded = query.copy()
     calls = as_of_calls(expanded)
     if len(calls) > 1:
         raise TransformError(f"one as_of() a statement, found {len(calls)}: {str(query)[:80]}")
     for node, requests, versions in calls:
-        node.replace(parse_one(as_of_sql(requests, versions), dialect="duckdb").subquery(node.alias_or_name or AS_OF))
+        answer = parse_one(as_of_sql(requests, versions), dialect="duckdb", into=exp.Select)
+        node.replace(answer.subquery(node.alias_or_name or AS_OF))
     return expanded.sql(dialect="duckdb")
 
 

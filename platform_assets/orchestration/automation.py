@@ -74,7 +74,7 @@ def automation_sensor(location: str) -> dg.AutomationConditionSensorDefinition:
 
 
 def follow_changes(
-    name: str, upstream: dg.AssetKey, job: dg.JobDefinition, is_stale: Callable[[LakeResource, str, str], bool]
+    name: str, upstream: dg.AssetKey, job: str, is_stale: Callable[[LakeResource, str, str], bool]
 ) -> dg.SensorDefinition:
     """Run `job` for the partitions that a materialisation of `upstream` names in its AFFECTED_DAYS metadata.
 
@@ -85,7 +85,7 @@ def follow_changes(
 
     @dg.sensor(
         name=name,
-        job=job,
+        job_name=job,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Computes again what a changed {upstream.to_user_string()} affects.",

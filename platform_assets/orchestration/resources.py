@@ -131,7 +131,8 @@ class MlflowResource(dg.ConfigurableResource):
         handle = MlFlow(
             SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config)
         )
-        handle.mlflow_run_id = handle.active_run().info.run_id
+        # Its methods are MLflow's, set on the class at import.
+        handle.mlflow_run_id = handle.active_run().info.run_id  # pyright: ignore[reportAttributeAccessIssue]
         return handle
 
 

@@ -46,8 +46,8 @@ def build(
             dg.build_schedule_from_partitioned_job(weeks, name="planner_weekly", hour_of_day=4),
         ],
         sensors=[
-            sensors.late_data(settings, extraction),
-            sensors.changed_days(settings, enrichment),
+            sensors.late_data(settings, extraction.name),
+            sensors.changed_days(settings, enrichment.name),
             automation.automation_sensor("planner"),
             automation.end_mlflow_runs("planner"),
             *alerts.alert_sensors(settings, None),

@@ -7,6 +7,7 @@ A plan is known from its acceptance, but its edits may be recorded late: such a 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ LOOK_BACK_DAYS = PLAN_LIFETIME_DAYS + HISTORY_DAYS
 VERSION_TABLES = ("household_versions", "household_constraint_versions")
 CODE_VERSION = transform.code_version(
     sources.SQL / "accepted_plans.sql", sources.SQL / "enriched_plans.sql",
-    *(sources.SOURCE_SQL / f"{name}.sql" for name in (*VERSION_TABLES, "pantry_snapshots")), Path(validation.__file__),
+    *(sources.SOURCE_SQL / f"{name}.sql" for name in (*VERSION_TABLES, "pantry_snapshots")), Path(inspect.getfile(validation)),
 )  # fmt: skip
 
 

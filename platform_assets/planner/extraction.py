@@ -6,6 +6,7 @@ result lies in a scratch folder; publishing it is the asset's business.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from platform_assets.planner import contract, schemas, sources, validation
 
 CODE_VERSION = transform.code_version(
     sources.SQL / "events.sql", sources.SOURCE_SQL / "events.sql",
-    *(Path(module.__file__) for module in (contract, schemas, validation)),
+    *(Path(inspect.getfile(module)) for module in (contract, schemas, validation)),
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS
 
 
-def late_data(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
+def late_data(settings: Settings, job: str) -> dg.SensorDefinition:
     """Extract the published days again whose rows in Postgres differ from what their manifest recorded.
 
     There is no cursor on created_at: it is set before its transaction commits, so a cursor would pass rows by. Every tick
@@ -26,7 +26,7 @@ def late_data(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="planner_late_data",
-        job=job,
+        job_name=job,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Compares each published day with Postgres and extracts the changed ones again.",
@@ -65,7 +65,7 @@ def changed_source_days(
     return changed
 
 
-def changed_days(settings: Settings, job: dg.JobDefinition) -> dg.SensorDefinition:
+def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
     """Enrich the days again that a change of events affects, unless they were already made from it."""
 
     def is_stale(lake: LakeResource, changed_day: str, affected_day: str) -> bool:
