@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,18 @@ def minimum_rows(name: str, rows: int, minimum: int) -> Outcome:
 
 
 def share_below(name: str, part: int, whole: int, limit: float, what: str, warning: bool = False) -> Outcome:
-    """part / whole (0 for an empty whole) does not exceed `limit`."""
+    """The share behind part / whole does not credibly exceed `limit`: a small day does not fail by two rows of bad luck."""
     share = part / whole if whole else 0.0
-    reason = f"{what}: {part} of {whole} ({share:.2%}), limit {limit:.2%}"
-    return Outcome(
-        name, share <= limit, reason, {"part": part, "whole": whole, "share": share, "limit": limit}, warning
-    )
+    surely = wilson_lower_bound(part, whole)
+    reason = f"{what}: {part} of {whole} ({share:.2%}, surely above {surely:.2%}), limit {limit:.2%}"
+    metadata = {"part": part, "whole": whole, "share": share, "surely above": surely, "limit": limit}
+    return Outcome(name, surely <= limit, reason, metadata, warning)
+
+
+def wilson_lower_bound(part: int, whole: int, z: float = 2.326) -> float:
+    """One-sided 99 % lower bound of a proportion (Wilson 1927); 0 for an empty whole."""
+    if not whole:
+        return 0.0
+    share, spread = part / whole, z * z / whole
+    middle, margin = share + spread / 2, z * sqrt(share * (1 - share) / whole + spread / (4 * whole))
+    return max((middle - margin) / (1 + spread), 0.0)

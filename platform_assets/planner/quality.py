@@ -44,7 +44,7 @@ def required_metadata(engine: Engine, events: Path) -> Outcome:
 
 
 def quarantine_share(rows: int, by_rule: Mapping[str, int], limit: float) -> Outcome:
-    """Refused rows do not exceed `limit` of the day. Re-sent events are normal traffic and do not count."""
+    """Refused rows do not credibly exceed `limit` of the day. Re-sent events are normal traffic and do not count."""
     refused = sum(count for rule, count in by_rule.items() if rule != RESENT)
     outcome = quality.share_below("quarantine_share", refused, rows, limit, "events refused by a rule")
     return Outcome(

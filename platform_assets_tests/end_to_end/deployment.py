@@ -78,7 +78,8 @@ class Deployment:
                     start_new_session=True,
                 )
             )
-        self.wait_for("the web server", self._answers, 90)
+            # One after the other: both create the instance's tables, and SQLite would have them collide.
+            self.wait_for("the web server", self._answers, 90)
 
     def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """One GraphQL request; raises when it has errors."""
@@ -134,8 +135,10 @@ class Deployment:
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/server_info", timeout=5) as response:
-                return response.status == 200
-        except OSError:
+                assert response.status == 200
+            loaded = self.graphql("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }", {})
+            return {entry["loadStatus"] for entry in loaded["workspaceOrError"]["locationEntries"]} == {"LOADED"}
+        except (OSError, AssertionError):
             return False
 
 

@@ -22,7 +22,7 @@ DAYS = partitions.days_in(START, date(2026, 1, 22))
 WEEK_KEYS = ("2026-01-02", "2026-01-09", "2026-01-16")
 LATE_DAY = date(2026, 1, 13)
 ALL = (EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS, DATASET)
-SETTLE_SECONDS = 100  # three ticks of every sensor
+SETTLE_SECONDS = 70  # two ticks of every sensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

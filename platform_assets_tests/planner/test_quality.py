@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,21 @@ def test_required_metadata_fails_for_each_missing_value(engine: Engine, tmp_path
 
 
 def test_the_quarantine_share_counts_refusals_and_not_resent_events() -> None:
-    assert quality.quarantine_share(100, {"clock_skew": 5, "resent_event": 90}, 0.05).passed
-    assert not quality.quarantine_share(100, {"clock_skew": 6}, 0.05).passed
+    assert quality.quarantine_share(1000, {"clock_skew": 50, "resent_event": 900}, 0.05).passed
+    assert not quality.quarantine_share(1000, {"clock_skew": 70}, 0.05).passed
     assert quality.quarantine_share(0, {}, 0.05).passed
+
+
+def test_a_small_day_fails_only_when_its_share_is_credibly_too_high() -> None:
+    assert quality.quarantine_share(27, {"clock_skew": 2}, 0.05).passed
+    assert not quality.quarantine_share(27, {"clock_skew": 7}, 0.05).passed
+
+
+def test_the_lower_bound_covers_the_true_share_as_often_as_it_says() -> None:
+    chance = random.Random(1)
+    draws = [sum(chance.random() < 0.05 for _ in range(400)) for _ in range(2_000)]
+    too_high = sum(common_checks.wilson_lower_bound(part, 400) > 0.05 for part in draws)
+    assert too_high / len(draws) < 0.02
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Command line: run every benchmark, or those named, and print one table.
+
+python -m benchmarks [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from benchmarks import definitions, digest, enrichment, extraction, simulator
+from benchmarks.measure import BenchmarkError
+from benchmarks.postgres import workplace
+from benchmarks.table import Line, show
+
+BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
+    "definitions": definitions.run,
+    "digest": digest.run,
+    "extraction": extraction.run,
+    "enrichment": enrichment.run,
+    "simulator": simulator.run,
+}
+
+
+def main() -> int:
+    """Run the benchmarks; returns the exit status. A missed target is shown, not failed: machines differ."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against peers, in one run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)}; all when left out")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}")
+    status = Console(stderr=True)
+    began, lines = time.perf_counter(), []
+    try:
+        for name in names:
+            status.print(f"{name} ...")
+            with workplace() as folder:
+                lines += BENCHMARKS[name](folder)
+    except BenchmarkError as error:
+        status.print(f"benchmarks: {error}", markup=False)
+        return 1
+    show(lines, time.perf_counter() - began)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

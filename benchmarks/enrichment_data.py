@@ -1,0 +1,59 @@
+"""The input of `benchmarks.enrichment`: the Parquet files that the transform reads, and the same versions in Postgres.
+
+Four weeks of accepted plans; two household and two constraint versions a household, twenty pantry snapshots of ten items.
+A tenth of the versions is recorded days after it was valid. Everything is a function of row numbers, so that every run has
+the same data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+
+PLANS, HOUSEHOLDS, SNAPSHOTS_EACH = 100_000, 10_000, 20
+INPUTS = ("accepted_plans", "household_versions", "household_constraint_versions", "pantry_versions")
+TABLES = {
+    "household_versions": "entity AS household_id, valid_from, recorded_at, size, {preferences}, {dietary_restrictions}, region",
+    "household_constraint_versions": "entity AS household_id, valid_from, recorded_at, budget, max_prep_time, {excluded}",
+    "pantry_snapshots": "id, entity AS household_id, valid_from AS snapshot_time, recorded_at, to_json(items) AS items",
+}
+GENERATE = Path(__file__).parent / "sql" / "enrichment_data.sql"
+
+
+def write_parquet(folder: Path) -> None:
+    """One file per name of INPUTS."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
+            f"CREATE TABLE sizes AS SELECT {PLANS} AS plans, {HOUSEHOLDS} AS households, {SNAPSHOTS_EACH} AS snapshots_each"
+        )
+        connection.execute(GENERATE.read_text(encoding="utf-8"))
+        for name in INPUTS:
+            connection.execute(f"COPY {name} TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def load(folder: Path, url: str) -> None:
+    """The three version tables into Postgres, by CSV."""
+    import duckdb
+
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        for table, columns in TABLES.items():
+            source = folder / f"{table.replace('snapshots', 'versions')}.parquet"
+            lists = {name: _postgres_array(name) for name in ("preferences", "dietary_restrictions", "excluded")}
+            rows = duckdb.sql(f"SELECT {columns.format(**lists)} FROM read_parquet('{source}')")
+            rows.write_csv(str(csv := folder / f"{table}.csv"))
+            with (
+                csv.open("rb") as file,
+                cursor.copy(f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN CSV HEADER") as copy,
+            ):
+                while block := file.read(1 << 20):
+                    copy.write(block)
+            csv.unlink()
+
+
+def _postgres_array(name: str) -> str:
+    """A list as Postgres spells it; its texts here hold nothing that would need quotes."""
+    return f"'{{' || array_to_string({name}, ',') || '}}' AS {name}"
