@@ -7,6 +7,7 @@ the planner's queries read; types are left to the database, which casts.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 
 from platform_assets.core import embedded_postgres, migrations
@@ -108,6 +109,9 @@ def _inspect_lake(settings: Settings) -> Iterator[str]:
 
 
 def _inspect_mlflow(settings: Settings) -> Iterator[str]:
+    # MLflow's default is minutes of retries, right for a run and wrong for a question.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     tracking = Tracking(settings.mlflow_tracking_uri or embedded_tracking_uri(settings))
     known = {experiment.name for experiment in tracking.client.search_experiments()}
     for name in EXPERIMENTS:
