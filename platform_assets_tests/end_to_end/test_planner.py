@@ -23,6 +23,7 @@ from platform_assets.planner.assets.sensors import changed_source_days
 from platform_assets.planner.definitions import build
 from platform_assets.planner.limits import Limits
 from platform_assets.simulators.meal_app import Faults, Scenario, load, simulate
+from platform_assets_tests.lake_stores import Server
 from platform_assets_tests.postgres import new_database
 
 START, END = date(2026, 1, 2), date(2026, 1, 16)
@@ -238,3 +239,21 @@ def test_a_failed_blocking_check_of_a_day_stops_its_week_even_by_hand(platform: 
     finally:
         with psycopg.connect(platform.url) as connection:
             connection.execute("DELETE FROM exp.events WHERE event_type = 'plan_dreamt'")
+
+
+@pytest.mark.parametrize("store", ["rclone", "moto"])
+def test_the_same_rows_have_the_same_digests_in_a_lake_on_s3(
+    platform: Platform, store: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server: Server = request.getfixturevalue(store)
+    url = server.use(monkeypatch)
+    resources = {**platform.resources, "lake": LakeResource(url=url, single_writer=server.single_writer)}
+    other = replace(platform, settings=replace(platform.settings, lake_url=url), resources=resources)
+    assert other.run("planner_days", DAYS[0], DAYS[6]).success
+    assert other.run("planner_weeks", WEEKS[0]).success
+    lake = Lake(url, single_writer=server.single_writer)
+    for where in (*(address(ENRICHED_PLANS, day) for day in DAYS[:7]), dataset_address(WEEKS[0])):
+        here, there = lake.current(where), platform.lake.current(where)
+        assert here
+        assert there
+        assert here.digest == there.digest
