@@ -6,6 +6,7 @@ python -m benchmarks [NAME ...]
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -33,18 +34,19 @@ def main() -> int:
     names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no benchmark is named {', '.join(sorted(unknown))}")
-    status = Console(stderr=True)
-    began, lines = time.perf_counter(), []
+    status, failed = Console(stderr=True), False
+    began, load, lines = time.perf_counter(), os.getloadavg()[0], []
     try:
         for name in names:
-            status.print(f"{name} ...")
+            started = time.perf_counter()
             with workplace() as folder:
                 lines += BENCHMARKS[name](folder)
+            status.print(f"{name}: {time.perf_counter() - started:.0f} s")
     except BenchmarkError as error:
         status.print(f"benchmarks: {error}", markup=False)
-        return 1
-    show(lines, time.perf_counter() - began)
-    return 0
+        failed = True
+    show(lines, time.perf_counter() - began, round(load, 1))
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ TARGET = 1.3
 def run(folder: Path) -> list[Line]:
     """One line. The ratio is time over time: lower is better, 1.0 is the floor."""
     environment = {**os.environ, "PLATFORM_HOME": str(folder / "home")}
-    ours, peer = take_turns(*(partial(_import, name, environment) for name in (LOCATION, PEER)))
+    contestants = [partial(_import, name, environment) for name in (LOCATION, PEER)]
+    for each in contestants:
+        each()  # Not counted: the first import after an installation compiles.
+    ours, peer = take_turns(*contestants)
     ratio = median(our.seconds / their.seconds for our, their in zip(ours, peer, strict=True))
     return [
         Line(

@@ -1,7 +1,7 @@
 """Digest: `digest_table` on a million narrow rows, against md5 over each row's JSON.
 
 md5 over JSON is what one writes without an engine's hash(): in Python (json.dumps, hashlib), or in the same engine
-(`md5_number(to_json(row))`). Both are measured, the first on a sample, since its rate does not depend on the number of rows.
+(`md5_number(to_json(row))`). Both are measured on a sample: their rates do not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pathlib import Path
 from benchmarks.measure import BenchmarkError, in_own_process, median_peak, median_rate, rate_ratio, take_turns
 from benchmarks.table import Line
 
-ROWS, SAMPLE_ROWS = 1_000_000, 50_000
+ROWS, SAMPLE_ROWS = 1_000_000, 102_400
+# Of the sample: small enough that every thread of the engine has several.
+SAMPLE_ROW_GROUP = 10_240
 TARGET = 1_000_000
 # A text that never repeats, because one that does is hashed once per dictionary entry and flatters us.
 ROWS_SQL = """
@@ -30,25 +32,25 @@ def run(folder: Path) -> list[Line]:
     import duckdb
 
     whole, sample = folder / "whole.parquet", folder / "sample.parquet"
-    for path, rows in ((whole, ROWS), (sample, SAMPLE_ROWS)):
-        duckdb.sql(f"COPY ({ROWS_SQL.format(rows=rows)}) TO '{path}' (FORMAT parquet)")
-    contestants = ((digest, whole), (md5_in_engine, whole), (md5_in_python, sample))
+    for path, rows, group in ((whole, ROWS, 100_000), (sample, SAMPLE_ROWS, SAMPLE_ROW_GROUP)):
+        duckdb.sql(f"COPY ({ROWS_SQL.format(rows=rows)}) TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE {group})")
+    contestants = ((digest, whole), (md5_in_engine, sample), (md5_in_python, sample))
     ours, engine, python = take_turns(*(partial(in_own_process, work, path=str(path)) for work, path in contestants))
-    if ours[0].items != ROWS or engine[0].items != ROWS:
-        raise BenchmarkError(f"digest: expected {ROWS} rows, got {ours[0].items} and {engine[0].items}")
+    if (counted := [ours[0].items, engine[0].items, python[0].items]) != [ROWS, SAMPLE_ROWS, SAMPLE_ROWS]:
+        raise BenchmarkError(f"digest: the contestants counted {counted} rows")
     rate = median_rate(ours)
     first = {"target": f">= {TARGET:,} rows/s", "met": rate >= TARGET}
     return [
         Line(
             "digest: 1 M narrow rows",
             f"{rate:,.0f} rows/s",
-            f"{median_rate(peer):,.0f} rows/s ({name})",
+            f"{median_rate(peer):,.0f} rows/s ({name}, {SAMPLE_ROWS:,} rows, scaled)",
             f"{rate_ratio(ours, peer):.1f}x",
-            f"{median_peak(ours):,.0f} / {median_peak(peer):,.0f}",
+            f"{median_peak(ours):,.0f}",
             **target,
         )
         for peer, name, target in (
-            (python, f"md5 of JSON in Python, {SAMPLE_ROWS:,} rows, scaled", first),
+            (python, "md5 of JSON in Python", first),
             (engine, "md5 of JSON in DuckDB", {}),
         )
     ]

@@ -7,10 +7,19 @@ the same data.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
+from platform_assets.core import transform
+from platform_assets.core.engine import Engine
+from platform_assets.planner import sources
+from platform_assets.planner.enrichment import HISTORY_DAYS, PLAN_LIFETIME_DAYS
+
+START = datetime(2026, 1, 2, tzinfo=UTC)
+END = START + timedelta(days=29)
 PLANS, HOUSEHOLDS, SNAPSHOTS_EACH = 100_000, 10_000, 20
 INPUTS = ("accepted_plans", "household_versions", "household_constraint_versions", "pantry_versions")
 TABLES = {
@@ -22,8 +31,10 @@ GENERATE = Path(__file__).parent / "sql" / "enrichment_data.sql"
 
 
 def write_parquet(folder: Path) -> None:
-    """One file per name of INPUTS."""
+    """One file per name of INPUTS; the accepted plans by the planner's own transform, whose output's shape they must have."""
     import duckdb
+
+    names = ("plan_events", *INPUTS[1:])
 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -31,8 +42,14 @@ def write_parquet(folder: Path) -> None:
             f"CREATE TABLE sizes AS SELECT {PLANS} AS plans, {HOUSEHOLDS} AS households, {SNAPSHOTS_EACH} AS snapshots_each"
         )
         connection.execute(GENERATE.read_text(encoding="utf-8"))
-        for name in INPUTS:
+        for name in names:
             connection.execute(f"COPY {name} TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+    Engine(folder / "scratch").run(
+        transform.load(sources.SQL / "accepted_plans.sql"),
+        {"events": [folder / "plan_events.parquet"]},
+        {"accepted_plans": folder / "accepted_plans.parquet"},
+        {"day_start": START, "day_end": END, "plan_lifetime_days": PLAN_LIFETIME_DAYS, "history_days": HISTORY_DAYS},
+    )
 
 
 def load(folder: Path, url: str) -> None:
@@ -45,10 +62,10 @@ def load(folder: Path, url: str) -> None:
             lists = {name: _postgres_array(name) for name in ("preferences", "dietary_restrictions", "excluded")}
             rows = duckdb.sql(f"SELECT {columns.format(**lists)} FROM read_parquet('{source}')")
             rows.write_csv(str(csv := folder / f"{table}.csv"))
-            with (
-                csv.open("rb") as file,
-                cursor.copy(f"COPY {table} ({', '.join(rows.columns)}) FROM STDIN CSV HEADER") as copy,
-            ):
+            copy_in = sql.SQL("COPY {} ({}) FROM STDIN CSV HEADER").format(
+                sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rows.columns))
+            )
+            with csv.open("rb") as file, cursor.copy(copy_in) as copy:
                 while block := file.read(1 << 20):
                     copy.write(block)
             csv.unlink()

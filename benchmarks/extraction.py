@@ -51,7 +51,7 @@ def _generate(url: str) -> int:
     """Fill exp.events; returns the mean length of a payload's text in bytes."""
     with psycopg.connect(url) as connection:
         # Bound by the client: the statement's server-side form would not know the types of the parameters' uses.
-        psycopg.ClientCursor(connection).execute(GENERATE.read_text(encoding="utf-8"), {"rows": ROWS})
+        psycopg.ClientCursor(connection).execute(GENERATE.read_bytes(), {"rows": ROWS})
     postgres.settle(url)
     with psycopg.connect(url) as connection:
         found = connection.execute("SELECT avg(octet_length(payload::text))::int FROM exp.events").fetchone()
@@ -86,7 +86,7 @@ def fetch_all(url: str, target: str) -> Callable[[], int]:
     def work() -> int:
         with _connect(url) as connection:
             cursor = connection.execute(_source_sql())
-            names = [column.name for column in cursor.description or ()]
+            names = pd.Index([column.name for column in cursor.description or ()])
             frame = pd.DataFrame(cursor.fetchall(), columns=names)
         frame.to_parquet(target)
         return len(frame)

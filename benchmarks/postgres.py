@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from platform_assets.core import embedded_postgres, migrations
 from platform_assets.core.warehouse import database_url
@@ -49,10 +50,11 @@ def server(folder: Path) -> Iterator[str]:
 def new_database(url: str) -> Iterator[str]:
     """URL of a migrated, empty database; dropped after the block, so that the next one is written to a disk as empty."""
     name = f"benchmark_{uuid.uuid4().hex[:12]}"
+    quoted = sql.Identifier(name)
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(quoted, sql.Identifier(TEMPLATE)))
         yield database_url(url, name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(quoted))
 
 
 def settle(url: str) -> None:

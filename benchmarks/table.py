@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 COLUMNS = ("name", "ours", "peer", "ratio", "peak MB, ours / peer", "target")
-MINIMUM_WIDTH = 170
+MINIMUM_WIDTH = 200
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,11 @@ class Line:
         return (self.name, self.ours, self.peer, self.ratio, self.memory, self.target + verdict)
 
 
-def show(lines: Sequence[Line], seconds: float) -> None:
-    """Print the table. Piped into a file it keeps its width, where a terminal's would fold the cells."""
+def show(lines: Sequence[Line], seconds: float, load: float) -> None:
+    """Print the table. Piped into a file it keeps its width, where a terminal's would fold the cells.
+
+    `load` (1 minute) tells whether the machine was busy with something else: contestants with two threads lose more by it.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=MINIMUM_WIDTH)
@@ -41,4 +45,4 @@ def show(lines: Sequence[Line], seconds: float) -> None:
     for line in lines:
         table.add_row(*line.cells())
     console.print(table)
-    console.print(f"{seconds:.0f} s in all")
+    console.print(f"{seconds:.0f} s in all, at a load of {load} with {os.cpu_count()} cores before it began")

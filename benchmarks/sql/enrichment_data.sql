@@ -1,4 +1,4 @@
--- Input tables of the enrichment benchmark, in the shapes that accepted_plans.sql and the source queries give. DuckDB.
+-- Typed events and versions of the enrichment benchmark, in the shapes that events.sql and the source queries give. DuckDB.
 -- `sizes` holds plans, households and snapshots_each. hash(i, salt) serves as the dice.
 CREATE MACRO identity(kind, i) AS CAST(CAST(md5(kind || i) AS UUID) AS VARCHAR);
 CREATE MACRO instant(minutes) AS TIMESTAMPTZ '2026-01-02 00:00:00+00' + to_minutes(CAST(minutes AS BIGINT));
@@ -10,22 +10,23 @@ CREATE MACRO meals(i, salt) AS list_transform(range(7), lambda d: {
     'recipe_id': 'recipe_' || lpad(CAST(hash(i, d, salt) % 900 AS VARCHAR), 4, '0'),
     'servings': CAST(1 + hash(i, d, salt + 1) % 6 AS INTEGER)});
 
-CREATE TABLE accepted_plans AS
-SELECT identity('event', i) AS event_id, identity('household', i % households) AS household_id,
-       identity('plan', i) AS plan_id,
-       instant(hash(i, 1) % 40320) + INTERVAL '2' HOUR AS accepted_at,
-       instant(hash(i, 1) % 40320) + INTERVAL '2' HOUR AS acceptance_recorded_at,
-       meals(i, 10) AS meals,
-       instant(hash(i, 1) % 40320) AS generated_at, instant(hash(i, 1) % 40320) AS generation_recorded_at,
-       identity('policy', 0) AS policy_version_id, identity('experiment', 0) AS experiment_id,
-       identity('variant', i % 2) AS variant_id, 'plan-first' AS workflow_type, 'autopilot' AS mode,
-       CAST(NULL AS DOUBLE) AS propensity, CAST(NULL AS VARCHAR) AS exclusion,
-       instant(hash(i, 1) % 40320) AS recent_recorded_at,
-       instant(hash(i, 1) % 40320) + INTERVAL '2' HOUR AS recorded_at,
-       [{'type': 'swap_meal', 'day': 'monday', 'from': 'recipe_0001', 'to': 'recipe_0002',
-         'recipe_id': CAST(NULL AS VARCHAR), 'servings': CAST(NULL AS INTEGER)}] AS user_edits,
-       [{'meals': meals(i, 20)}, {'meals': meals(i, 30)}, {'meals': meals(i, 40)}] AS recent_plans
-FROM sizes, range(plans) AS r(i);
+-- Each plan is generated, edited once and accepted two hours later; accepted_plans.sql makes accepted plans of it.
+CREATE TABLE plan_events AS
+SELECT identity(kind.event_type, i) AS event_id, kind.event_type, identity('household', i % households) AS household_id,
+       instant(hash(i, 1) % 40320) + to_minutes(kind.minutes) AS timestamp,
+       instant(hash(i, 1) % 40320) + to_minutes(kind.minutes) AS created_at,
+       identity('plan', i) AS plan_id, identity(kind.event_type || ' request', i) AS request_id,
+       identity('policy', 0) AS policy_version_id, 'plan-first' AS workflow_type, 'autopilot' AS mode, '3.1.0' AS app_version,
+       CAST(NULL AS DOUBLE) AS propensity, identity('experiment', 0) AS experiment_id,
+       identity('variant', i % 2) AS variant_id, CAST(NULL AS DOUBLE) AS latency_ms, CAST(NULL AS BIGINT) AS token_count,
+       CAST(NULL AS DOUBLE) AS cost_usd, CAST(NULL AS BIGINT) AS edit_count,
+       CASE WHEN kind.event_type <> 'meal_swapped' THEN meals(i, 10) END AS meals,
+       CASE WHEN kind.event_type = 'meal_swapped' THEN
+           {'type': 'swap_meal', 'day': 'monday', 'from': 'recipe_0001', 'to': 'recipe_0002',
+            'recipe_id': CAST(NULL AS VARCHAR), 'servings': CAST(NULL AS INTEGER)} END AS edit,
+       CAST(NULL AS VARCHAR) AS detail
+FROM sizes, range(plans) AS r(i),
+     (VALUES ('plan_generated', 0), ('meal_swapped', 60), ('plan_accepted', 120)) AS kind(event_type, minutes);
 
 -- The first version of each household is known before any plan, the second becomes valid within the four weeks.
 CREATE TABLE household_versions AS

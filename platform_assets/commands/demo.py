@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from platform_assets.commands.setup import set_up
+from platform_assets.commands.setup import refuse_external_source, set_up
 from platform_assets.core import embedded_postgres
 from platform_assets.core.dataset import SUMMARY
 from platform_assets.core.lake import Lake
@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     """The main job, end to end."""
     started = time.monotonic()
     settings = Settings.from_environment()
+    refuse_external_source(settings, "the demo")
     set_up(settings)
     with embedded_postgres.held(settings.postgres_folder):
         _simulate(settings, arguments)
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _simulate(settings: Settings, arguments: argparse.Namespace) -> None:
-    url = settings.source_url or embedded_postgres.url(settings.postgres_folder)
+    url = embedded_postgres.url(settings.postgres_folder)
     with Warehouse(url).connect() as connection:
         known = connection.execute("SELECT count(*) FROM exp.events").fetchone()
     if known and known[0]:
@@ -65,13 +66,19 @@ def _materialize(settings: Settings) -> None:
 
     definitions = build(settings)
     instance = dg.DagsterInstance.get()
-    first, last = settings.planner_start, settings.planner_start + timedelta(days=7 * WEEKS - 1)
-    days = partitions.days_in(first, last)
+    days, weeks = demo_calendar(settings)
     for chunk in (days[i : i + DAYS_A_RUN] for i in range(0, len(days), DAYS_A_RUN)):
         _run_range(definitions, "planner_days", chunk[0], chunk[-1], instance)
+    if weeks:
+        _run_range(definitions, "planner_weeks", weeks[0], weeks[-1], instance)
+
+
+def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
+    """The days and whole weeks that are both simulated and in the calendar."""
+    end = (settings.planner_start + timedelta(days=7 * WEEKS)).isoformat()
+    days = [day for day in partitions.planner_daily(settings).get_partition_keys() if day < end]
     weeks = partitions.planner_weekly(settings).get_partition_keys()
-    weeks = [week for week in weeks if week <= days[-7]]
-    _run_range(definitions, "planner_weeks", weeks[0], weeks[-1], instance)
+    return days, [week for week in weeks if partitions.dataset_date(week) <= end]
 
 
 def _run_range(definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance) -> None:
@@ -91,10 +98,12 @@ def _report(settings: Settings, seconds: float) -> None:
 
     lake = Lake(settings.lake_url, single_writer=settings.lake_single_writer)
     print("\ndataset      rows  digest")
-    for week in partitions.planner_weekly(settings).get_partition_keys():
+    newest = None
+    for week in demo_calendar(settings)[1]:
         if revision := lake.current(dataset_address(week)):
             print(f"{partitions.dataset_date(week)}  {revision.rows:>5,}  {revision.digest}")
             newest = revision
-    print(f"\nmade in {seconds:.0f} s; newest: {newest.uri}")
-    print(lake.read_side(newest, SUMMARY).decode())
+    if newest:
+        print(f"\nmade in {seconds:.0f} s; newest: {newest.uri}\n")
+        print(lake.read_side(newest, SUMMARY).decode())
     print("Open the UI with `make ui`, then http://127.0.0.1:3000 (Dagster) and http://127.0.0.1:5001 (MLflow).")

@@ -1,6 +1,6 @@
 """Look at your Postgres, lake and MLflow, and name everything that is missing before a run does.
 
-Reads only. One line per finding, with the remedy; exit status 1 when something is missing. The columns asked for are those
+Changes nothing but a probe object in the lake, removed at once. One line per finding, with the remedy; exit status 1 when something is missing. The columns asked for are those
 the planner's queries read; types are left to the database, which casts.
 """
 
@@ -36,10 +36,14 @@ VERSIONED = {
         ("household_id", "budget", "max_prep_time", "excluded"),
     ),
 }
+# By the catalogue and not by to_regclass, which raises where the reader may not even look into the schema.
 _COLUMNS = """
-    SELECT a.attname::text AS name, has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable
-    FROM pg_attribute AS a
-    WHERE a.attrelid = to_regclass(current_setting('platform.relation')) AND a.attnum > 0 AND NOT a.attisdropped
+    SELECT a.attname::text AS name, has_column_privilege(c.oid, a.attnum, 'SELECT') AS readable,
+           has_schema_privilege(n.oid, 'USAGE') AS reachable
+    FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relname = current_setting('platform.relation') AND n.nspname = current_setting('platform.schema')
 """
 
 
@@ -63,16 +67,24 @@ def inspect(settings: Settings) -> Iterator[str]:
     yield from _guarded(f"source {without_password(source)}", lambda: inspect_source(source))
     yield from _guarded(f"warehouse {without_password(warehouse)}", lambda: _inspect_schema(warehouse))
     yield from _guarded(f"lake {settings.lake_url}", lambda: _inspect_lake(settings))
-    yield from _guarded("MLflow", lambda: _inspect_mlflow(settings))
+    mlflow = without_password(settings.mlflow_tracking_uri or "embedded")
+    yield from _guarded(f"MLflow {mlflow}", lambda: _inspect_mlflow(settings))
 
 
 def inspect_source(url: str) -> Iterator[str]:
     """Missing tables, columns and grants of the application's database."""
     with Warehouse(url).snapshot() as snapshot:
 
-        def columns(table: str) -> dict[str, bool]:
-            rows = snapshot.stream(_COLUMNS, {"relation": table}).read_all().to_pylist()
-            return {row["name"]: row["readable"] for row in rows}
+        def columns(table: str) -> dict[str, str]:
+            """Per column, which grant is missing ('' when it can be read)."""
+            schema, _, name = table.rpartition(".")
+            names = {"schema": schema or "public", "relation": name}
+            rows = snapshot.stream(_COLUMNS, names).read_all().to_pylist()
+            usage, select = f"USAGE ON SCHEMA {names['schema']}", f"SELECT ON {table}"
+            return {
+                row["name"]: "" if row["readable"] and row["reachable"] else select if row["reachable"] else usage
+                for row in rows
+            }
 
         for table, wanted in REQUIRED.items():
             yield from _inspect_table(table, wanted, columns(table))
@@ -83,18 +95,18 @@ def inspect_source(url: str) -> Iterator[str]:
             elif fallback := columns(current):
                 yield from _inspect_table(current, current_wanted, fallback)
             else:
-                yield f"table {table} (or, without history, {current}): create it, or grant USAGE on its schema"
+                yield f"table {table} (or, without history, {current}): create one of them"
 
 
-def _inspect_table(table: str, wanted: tuple[str, ...], found: dict[str, bool]) -> Iterator[str]:
+def _inspect_table(table: str, wanted: tuple[str, ...], found: dict[str, str]) -> Iterator[str]:
     if not found:
-        yield f"table {table}: create it (`make migrate` shows the SQL), or grant USAGE on its schema"
+        yield f"table {table}: create it (`make migrate` shows the SQL)"
         return
     for name in wanted:
         if name not in found:
             yield f"column {table}.{name}: add it, or read from a view that has it"
-        elif not found[name]:
-            yield f"grant on {table}.{name}: GRANT SELECT ON {table} TO the platform's user"
+    for grant in sorted({found[name] for name in wanted if found.get(name)}):
+        yield f"grant for {table}: GRANT {grant} TO the platform's user"
 
 
 def _inspect_schema(url: str) -> Iterator[str]:
@@ -126,4 +138,5 @@ def _guarded(what: str, inspection: Callable[[], Iterator[str]]) -> Iterator[str
     except (WarehouseError, LakeError) as error:
         yield f"{what}: {error}"
     except Exception as error:
-        yield f"{what}: cannot be reached ({type(error).__name__}); is its address right, and does it run?"
+        remedy = "is its address right (with http:// for a server), and does it run?"
+        yield f"{what}: cannot be reached ({type(error).__name__}); {remedy}"

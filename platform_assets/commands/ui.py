@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 
-from platform_assets.commands.setup import set_up
-from platform_assets.core import embedded_postgres
-from platform_assets.core.settings import Settings
+from platform_assets.commands.setup import embedded_server_held, set_up, ui_lock
+from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration.resources import EMBEDDED_UI, embedded_tracking_uri
 
 
@@ -24,7 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Start both, wait until one ends or Ctrl-C, stop both."""
     settings = Settings.from_environment()
     set_up(settings)
-    with embedded_postgres.held(settings.postgres_folder):
+    _refuse_taken_ports(arguments.port, *([] if settings.mlflow_tracking_uri else [int(EMBEDDED_UI.rsplit(":", 1)[1])]))
+    with ui_lock(settings), embedded_server_held(settings):
         processes = [
             subprocess.Popen(command, start_new_session=True) for command in commands(settings, arguments.port)
         ]
@@ -33,6 +34,13 @@ def run(arguments: argparse.Namespace) -> int:
             flush=True,
         )
         return _wait(processes)
+
+
+def _refuse_taken_ports(*ports: int) -> None:
+    for port in ports:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise SettingError(f"port {port} is taken, perhaps by another `make ui`: stop that first")
 
 
 def commands(settings: Settings, port: int) -> list[list[str]]:

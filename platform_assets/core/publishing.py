@@ -71,12 +71,12 @@ class Publisher:
     ) -> Publication:  # fmt: skip
         """Publish, and copy the files named in `top_copies` for people. Raises PublicationConflict."""
         lineage.document()  # raises for what cannot be written, before anything is
-        before = self._read(address, pointer_key(address))
-        if before is not None and self._says_it_already(before, content.digest, lineage):
+        before, parts = self._read(address, pointer_key(address)), to_parts(sides, data=False)
+        if before is not None and self._says_it_already(before, content.digest, lineage, parts):
             publication = Publication(before, before, digest_changed=False, pointer_moved=False)
         else:
             base = before if expected == "any" else expected
-            candidate = self._record(address, content, lineage, to_parts(sides, data=False))
+            candidate = self._record(address, content, lineage, parts)
             publication = self._move_pointer(candidate, base.digest if base else None)
         self._copy_to_top(publication, top_copies)
         return publication
@@ -115,7 +115,9 @@ class Publisher:
             if found and found[0] == content:
                 return _moved(candidate, before)
             before = from_json(found[0], candidate.address, self.root, key) if found else None
-            if before is not None and self._says_it_already(before, candidate.digest, candidate.lineage):
+            if before is not None and self._says_it_already(
+                before, candidate.digest, candidate.lineage, candidate.side_files
+            ):
                 return Publication(before, before, digest_changed=False, pointer_moved=False)
             there = before.digest if before else None
             if there not in (base, candidate.digest):
@@ -131,8 +133,10 @@ class Publisher:
                 return _moved(candidate, before)
         raise PublicationConflict(f"the pointer of {candidate.address.path} changed {SWAPS} times under this writer")
 
-    def _says_it_already(self, there: Revision, digest: str, lineage: Lineage) -> bool:
-        return there.digest == digest and there.lineage.says_the_same(lineage) and self._is_intact(there)
+    def _says_it_already(self, there: Revision, digest: str, lineage: Lineage, sides: Sequence[Part | File]) -> bool:
+        published = {(file.name, file.sha256) for file in there.side_files}
+        same_sides = published == {(side.name, side.sha256) for side in sides}
+        return there.digest == digest and there.lineage.says_the_same(lineage) and same_sides and self._is_intact(there)
 
     def _is_intact(self, revision: Revision) -> bool:
         return all(self.store.size(file_key(revision.address, file)) == file.size for file in revision.files)

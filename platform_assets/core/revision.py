@@ -111,6 +111,11 @@ class Revision:
         raise LakeError(f"{self.address.path} at {self.digest} has no file {name!r}; it has: {there}")
 
     @property
+    def side_files(self) -> tuple[File, ...]:
+        """What is kept beside the data: profile, summary, schema."""
+        return tuple(file for file in self.files if not file.data)
+
+    @property
     def data_files(self) -> tuple[File, ...]:
         """The files that the digest covers."""
         return tuple(file for file in self.files if file.data)

@@ -27,6 +27,7 @@ class Settings:
     source_url: str | None
     mlflow_tracking_uri: str | None
     alert_webhook: str | None
+    dagster_url: str
     lake_single_writer: bool
     planner_start: date
     planner_end: date | None
@@ -44,6 +45,7 @@ class Settings:
             source_url=environ.get("PLATFORM_SOURCE_URL") or environ.get("PLATFORM_WAREHOUSE_URL") or None,
             mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
             alert_webhook=environ.get("PLATFORM_ALERT_WEBHOOK") or None,
+            dagster_url=environ.get("PLATFORM_DAGSTER_URL") or "http://127.0.0.1:3000",
             lake_single_writer=_read_flag(environ, "PLATFORM_LAKE_SINGLE_WRITER"),
             planner_start=start or DEMO_START,
             planner_end=_read_date(environ, "PLATFORM_PLANNER_END"),

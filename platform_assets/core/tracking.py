@@ -8,6 +8,7 @@ the import takes seconds and 200 MB.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,8 +67,8 @@ class Run:
             name=dataset.name,
             digest=dataset.digest[:36],
             source_type="lake",
-            source=f'{{"uri": "{dataset.uri}"}}',
-            profile=f'{{"num_rows": {dataset.rows if dataset.rows is not None else "null"}}}',
+            source=json.dumps({"uri": dataset.uri}),
+            profile=json.dumps({"num_rows": dataset.rows}),
         )
         tag = InputTag(key="mlflow.data.context", value=context)
         self.tracking.client.log_inputs(self.run_id, [DatasetInput(dataset=entity, tags=[tag])])
@@ -91,10 +92,15 @@ class Tracking:
 
         `artefacts` is the folder for a tracking database without a server; None leaves the place to the server.
         """
-        for name in EXPERIMENTS:
-            if self.client.get_experiment_by_name(name) is None:
-                location = (artefacts / name).absolute().as_uri() if artefacts else None
-                self.client.create_experiment(name, artifact_location=location)
+        try:
+            for name in EXPERIMENTS:
+                if self.client.get_experiment_by_name(name) is None:
+                    location = (artefacts / name).absolute().as_uri() if artefacts else None
+                    self.client.create_experiment(name, artifact_location=location)
+        except Exception as error:
+            raise TrackingError(
+                f"MLflow cannot be prepared ({type(error).__name__}): is the server running?"
+            ) from error
 
     def experiment_id(self, name: str) -> str:
         """Id of an experiment; raises TrackingError when it was never set up."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     import psycopg
@@ -92,7 +92,7 @@ class Warehouse:
         try:
             return psycopg.connect(self.url, options="-c timezone=UTC")
         except psycopg.OperationalError as error:
-            raise Unreachable(_unreachable(self.url, error)) from None
+            raise Unreachable(unreachable(self.url, error)) from None
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -102,7 +102,7 @@ class Warehouse:
         try:
             connection = dbapi.connect(self.url)
         except dbapi.Error as error:
-            raise Unreachable(_unreachable(self.url, error)) from None
+            raise Unreachable(unreachable(self.url, error)) from None
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -125,16 +125,17 @@ def database_url(url: str, database: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown in a log."""
+    """The URL as it may be shown in a log, wherever in it the password stands."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = f"{parts.username}:***@" if parts.username else ""
-    host = parts.hostname or ""
-    return urlunsplit(parts._replace(netloc=f"{user}{host}{f':{parts.port}' if parts.port else ''}"))
+    query = urlencode([(k, "***" if k == "password" else v) for k, v in parse_qsl(parts.query)], safe="/*")
+    if not parts.password:
+        return urlunsplit(parts._replace(query=query))
+    host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}", query=query))
 
 
-def _unreachable(url: str, error: Exception) -> str:
+def unreachable(url: str, error: BaseException) -> str:
+    """What to tell a person whose database does not answer."""
     reason = str(error).replace(url, without_password(url)).strip().splitlines()
     return (
         f"cannot connect to {without_password(url)}: {reason[0] if reason else type(error).__name__}; "

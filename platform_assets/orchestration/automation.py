@@ -6,6 +6,7 @@ shares. What one pipeline watches in the outside world, and the decision whether
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from platform_assets.orchestration.resources import LakeResource, MlflowResource
 AC = dg.AutomationCondition
 AFFECTED_DAYS = "affected_days"
 EVENTS_A_TICK = 500
+TICK_SECONDS = 30.0  # the framework ends a tick at 60
 
 
-def weekly_from_days() -> dg.AutomationCondition:
+def weekly_from_days(gates: dg.AssetSelection | None = None) -> dg.AutomationCondition:
     """Request a week when its seven days are there and checked, and again, however old, when one of them changes.
 
     Ready: no day missing or being computed, the week not being computed, every blocking check of every day passed on
@@ -31,6 +33,7 @@ def weekly_from_days() -> dg.AutomationCondition:
     Due: the week was newly found missing, or the data version of a day changed, since the week was last requested.
     - A re-run of a day with the same digest asks for nothing; `newly_updated` would recompute every week after a
       backfill of days that changed nothing.
+    - `gates` are days whose checks count and whose changes do not: they are followed by other days that the week reads.
     - Not limited to the latest window as `eager()` is: events arrive weeks late, and the dataset must follow.
     - `initial_evaluation` is no reset as in `since_last_handled()`: complete weeks that wait on the first tick run.
     - `newly_updated` is no reset either: a day that changes while the week is being computed was not read by that run.
@@ -38,7 +41,9 @@ def weekly_from_days() -> dg.AutomationCondition:
     - `& ~due`: a day that changed between the request and the next tick would else be wiped by that tick's reset.
     - A failed run is not requested again until a day changes: no loop, the alert calls a person.
     """
-    due = (AC.missing().newly_true() | AC.any_deps_match(AC.data_version_changed())).with_label("week_is_due")
+    changed = AC.any_deps_match(AC.data_version_changed())
+    changed = changed.ignore(gates) if gates else changed
+    due = (AC.missing().newly_true() | changed).with_label("week_is_due")
     unchecked = AC.any_deps_match(AC.any_checks_match(~AC.check_passed(), blocking_only=True))
     return (
         due.since(AC.newly_requested() & ~due)
@@ -52,14 +57,13 @@ def weekly_from_days() -> dg.AutomationCondition:
 def days_from_days() -> dg.AutomationCondition:
     """Request a day that is missing as soon as every upstream day of its look-back is there.
 
+    And again, while it is missing, when one of them changes: its first try may have been refused for what was mended since.
     For the first fill only. A day that exists already and whose upstream changed is requested by `follow_changes`, which
     knows how far the change goes; the look-back of 35 days would request them all.
     """
+    due = AC.missing().newly_true() | (AC.missing() & AC.any_deps_match(AC.data_version_changed()))
     return (
-        AC.missing().newly_true().since(AC.newly_requested())
-        & ~AC.any_deps_missing()
-        & ~AC.any_deps_in_progress()
-        & ~AC.in_progress()
+        due.since(AC.newly_requested() & ~due) & ~AC.any_deps_missing() & ~AC.any_deps_in_progress() & ~AC.in_progress()
     ).with_label("days_from_days")
 
 
@@ -74,13 +78,13 @@ def automation_sensor(location: str) -> dg.AutomationConditionSensorDefinition:
 
 
 def follow_changes(
-    name: str, upstream: dg.AssetKey, job: str, is_stale: Callable[[LakeResource, str, str], bool]
+    name: str, upstream: dg.AssetKey, job: str, staleness: Callable[[LakeResource], Callable[[str, str], bool]]
 ) -> dg.SensorDefinition:
     """Run `job` for the partitions that a materialisation of `upstream` names in its AFFECTED_DAYS metadata.
 
     Each materialisation is looked at once, in order, and only after its run ended: until then the run itself may go on to
-    compute what it affects. `is_stale(lake, changed, affected)` tells whether the affected partition was made from
-    something else than what is current. `@asset_sensor` would see one event a tick, and lose the others of a range.
+    compute what it affects. `staleness(lake)` gives a function (changed, affected) that tells whether the affected partition
+    was made from something else than what is current; it lives for one tick. A tick stops at its budget, and the next goes on. `@asset_sensor` would see one event a tick, and lose the others of a range.
     """
 
     @dg.sensor(
@@ -93,11 +97,14 @@ def follow_changes(
     def sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
         cursor = int(context.cursor) if context.cursor else 0
         requests: dict[str, dg.RunRequest] = {}
+        is_stale, deadline = staleness(lake), time.monotonic() + TICK_SECONDS
         for record in _finished(context.instance, upstream, cursor):
+            if time.monotonic() > deadline:
+                break
             cursor = record.storage_id
             changed, affected, version = _change(record)
             for day in affected:
-                if is_stale(lake, changed, day):
+                if is_stale(changed, day):
                     requests[day] = dg.RunRequest(run_key=f"{day}:{changed}:{version}", partition_key=day)
         return dg.SensorResult(
             run_requests=list(requests.values()),

@@ -7,6 +7,7 @@ configuration, which the UI shows. Tests and commands hand in other values.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,6 +129,7 @@ class MlflowResource(dg.ConfigurableResource):
         # The class is what the `mlflow_tracking` resource yields. It is built here rather than as a resource because
         # importing it loads mlflow (seconds, 200 MB), which definitions and most assets must not pay for.
         config = {"experiment_name": experiment, "mlflow_tracking_uri": self.resolve_uri(), "mlflow_run_id": run_id}
+        warnings.simplefilter("ignore", dg.BetaWarning)  # the class is beta; what is used of it is pinned by tests
         handle = MlFlow(
             SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,26 +19,20 @@ def build(
     settings: Settings | None = None, overrides: Mapping[str, Any] | None = None, limits: Limits | None = None
 ) -> dg.Definitions:
     """Fresh definitions; tests and commands hand in other settings, resources and limits."""
-    limits = limits or Limits()
-    settings = settings or Settings.from_environment()
-    days = dg.define_asset_job(
-        "planner_days",
-        dg.AssetSelection.assets(EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS),
-        description="Extract and enrich days. What the daily schedule runs; also for ranges.",
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill policies; their behaviour is pinned by tests
+        return _build(settings or Settings.from_environment(), overrides, limits or Limits())
+
+
+def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limits) -> dg.Definitions:
+    days = _job(
+        "planner_days", "Extract and enrich days: the daily schedule's job.", EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS
     )
-    weeks = dg.define_asset_job(
-        "planner_weeks", dg.AssetSelection.assets(DATASET), description="Build weekly datasets."
+    weeks = _job("planner_weeks", "Build weekly datasets.", DATASET)
+    extraction = _job(
+        "planner_extraction", "Extract days again: the late-data sensor's job.", EVENTS, QUARANTINED_EVENTS
     )
-    extraction = dg.define_asset_job(
-        "planner_extraction",
-        dg.AssetSelection.assets(EVENTS, QUARANTINED_EVENTS),
-        description="Extract days again, without what follows. What the late-data sensor runs.",
-    )
-    enrichment = dg.define_asset_job(
-        "planner_enrichment",
-        dg.AssetSelection.assets(ENRICHED_PLANS),
-        description="Enrich days again after their events changed.",
-    )
+    enrichment = _job("planner_enrichment", "Enrich days again after their events changed.", ENRICHED_PLANS)
     return dg.Definitions(
         assets=[events.build(settings, limits), enriched_plans.build(settings, limits), dataset.build(settings)],
         jobs=[days, weeks, extraction, enrichment],
@@ -50,11 +45,15 @@ def build(
             sensors.changed_days(settings, enrichment.name),
             automation.automation_sensor("planner"),
             automation.end_mlflow_runs("planner"),
-            *alerts.alert_sensors(settings, None),
+            *alerts.alert_sensors(settings, settings.dagster_url),
         ],
         resources=resources.build_resources(overrides),
         executor=dg.in_process_executor,
     )
+
+
+def _job(name: str, description: str, *assets: dg.AssetKey):
+    return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description)
 
 
 defs = build()

@@ -13,9 +13,11 @@ from platform_assets.core.drift_verdict import Thresholds, judge, worst
 from platform_assets.core.profile import Profile, combine
 from platform_assets.core.quality import Outcome
 
-# Identifiers and instants are new every week by their nature.
+# Identifiers and instants are new every week by their nature; which policy and which experiment run is decided by people,
+# and every roll-out would fail as drift.
 IGNORED = (
     "input.household.id", "metadata.event_id", "metadata.plan_id", "metadata.timestamp", "metadata.accepted_at",
+    "metadata.policy_version_id", "metadata.experiment_id", "metadata.variant_id",
 )  # fmt: skip
 # Grow with the calendar until the look-back is full: during that time a change says nothing about the world.
 HISTORY = ("input.previous_plan*", "input.recent_plans*")

@@ -65,7 +65,8 @@ def no_leak(engine: Engine, enriched: Path, not_point_in_time: Sequence[str]) ->
     """No input was valid or known later than the generation time of its plan."""
     known = (
         "household_valid_from", "household_recorded_at", "constraints_valid_from", "constraints_recorded_at",
-        "pantry_valid_from", "pantry_recorded_at", "recent_recorded_at",
+        "pantry_valid_from", "pantry_recorded_at", "recent_accepted_at",
+        "recent_recorded_at",
     )  # fmt: skip
     counts = ", ".join(f"count(*) FILTER (WHERE {column} > generated_at) AS {column}" for column in known)
     found = engine.rows(f"SELECT {counts} FROM enriched", {"enriched": [enriched]})[0]

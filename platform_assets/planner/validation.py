@@ -128,6 +128,8 @@ def _typed(
     is_plan_event = event_type in contract.PLAN_EVENTS
     if is_plan_event and (unit_type != "household" or not _UUID.fullmatch(unit_id or "")):
         raise _Refused("malformed_unit_id", f"unit_type {unit_type!r}, unit_id {unit_id!r}")
+    if is_plan_event:
+        unit_id = unit_id.lower()  # as Postgres writes the UUIDs that it is joined to
     if timestamp - created_at > CLOCK_TOLERANCE:
         raise _Refused("clock_skew", f"timestamp is {timestamp - created_at} after created_at")
     body = _decode(decoder, payload, "null", "malformed_payload")

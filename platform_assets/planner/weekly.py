@@ -6,6 +6,7 @@ What belongs here: the transform, its split, the counts a reader wants. What doe
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,9 @@ VALIDATION_SHARE = 0.1
 SCHEMA_VERSION = 1
 TASK = "Weekly plan generation (supervised)"
 TARGETS = "Accepted meal plans, and the edits that led to them"
-CODE_VERSION = transform.code_version(sources.SQL / "dataset.sql")
+CODE_VERSION = transform.code_version(
+    sources.SQL / "dataset.sql", Path(__file__), *(Path(inspect.getfile(module)) for module in (drift, quality))
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def build_week(
     training = folder / dataset.TRAINING
     write_training(engine, enriched, training)
     schema = dataset.schema_document(training, SCHEMA_VERSION)
-    profile = profile_table([training])
+    profile = profile_table([training], memory_limit=engine.memory_limit, threads=engine.threads)
     reference = [Profile.from_json(document.decode()) for document, _ in trailing]
     drifted, pictures = drift.judge_week(reference, profile, name, warming_up)
     summary = summarise(

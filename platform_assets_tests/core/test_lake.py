@@ -52,10 +52,18 @@ def test_the_manifest_has_the_documented_keys(lake: Lake, tmp_path: Path) -> Non
 def test_the_same_content_for_the_same_reasons_writes_nothing(lake: Lake, tmp_path: Path) -> None:
     first = publish(lake, tmp_path, [1, 2, 3], lineage(run_id="run-1"))
     before = pointer(lake)
-    again = publish(lake, tmp_path, [3, 1, 2], lineage(run_id="run-2"), side_files={"late.json": b"1"})
+    again = publish(lake, tmp_path, [3, 1, 2], lineage(run_id="run-2"))
     assert pointer(lake) == before
     assert (again.revision, again.previous) == (first.revision, first.revision)
     assert (again.digest_changed, again.pointer_moved) == (False, False)
+
+
+def test_other_side_files_are_published_with_the_same_content(lake: Lake, tmp_path: Path) -> None:
+    first = publish(lake, tmp_path, [1, 2, 3], side_files={"summary.md": b"old"})
+    again = publish(lake, tmp_path, [1, 2, 3], side_files={"summary.md": b"new"})
+    assert (again.digest_changed, again.pointer_moved) == (False, True)
+    assert again.revision.file(TABLE) == first.revision.file(TABLE)
+    assert lake.read_side(again.revision, "summary.md") == b"new"
 
 
 def test_other_row_order_and_row_groups_reuse_the_files_and_tell_the_new_reasons(lake: Lake, tmp_path: Path) -> None:

@@ -63,3 +63,8 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
 
 def test_a_socket_url_keeps_its_folder() -> None:
     assert without_password("postgresql://postgres:@/platform?host=/some/folder").endswith("host=/some/folder")
+
+
+def test_a_password_is_hidden_wherever_it_stands() -> None:
+    shown = without_password("postgresql://db/app?user=u&password=secret")
+    assert shown == "postgresql://db/app?user=u&password=***"

@@ -22,7 +22,7 @@ from platform_assets.planner.assets.dataset import dataset_address
 from platform_assets.planner.assets.sensors import changed_source_days
 from platform_assets.planner.definitions import build
 from platform_assets.planner.limits import Limits
-from platform_assets.simulators.meal_app import Faults, Scenario, load, simulate
+from platform_assets.simulators.meal_app import Faults, Scenario, late_event, load, simulate
 from platform_assets_tests.lake_stores import Server
 from platform_assets_tests.postgres import new_database
 
@@ -171,7 +171,7 @@ def test_a_dataset_is_registered_in_mlflow_and_its_runs_end(platform: Platform) 
         run = runs[week]
         assert run.info.status == "FINISHED"
         assert run.data.tags["dataset_version"] == partitions.dataset_date(week)
-        assert run.data.tags["dataset_digest"] == revision.digest
+        assert run.data.tags["digest"] == revision.digest
         assert run.data.metrics["row_count"] == revision.rows
         assert "schema.json" in {item.path for item in tracking.client.list_artifacts(run.info.run_id)}
         assert [entry.dataset.digest for entry in run.inputs.dataset_inputs] == [revision.digest]
@@ -257,3 +257,35 @@ def test_the_same_rows_have_the_same_digests_in_a_lake_on_s3(
         assert here
         assert there
         assert here.digest == there.digest
+
+
+def test_a_change_is_followed_even_when_the_run_that_published_it_told_nobody(platform: Platform) -> None:
+    day = DAYS[4]
+    late_event(platform.url, date.fromisoformat(day), "plan")
+
+    def affected() -> object:
+        assert platform.run("planner_extraction", day).success
+        records = platform.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=EVENTS, asset_partitions=[day]), limit=1
+        ).records
+        assert records[0].asset_materialization
+        return records[0].asset_materialization.metadata["affected_days"].value
+
+    assert affected() == [day]
+    assert affected() == [day], "as long as the enriched day was made from other events"
+    assert platform.run("planner_enrichment", day).success
+    assert affected() == []
+
+
+def test_a_week_is_refused_while_a_day_of_events_fails_its_checks_even_if_an_older_enriched_day_is_fine(
+    platform: Platform,
+) -> None:
+    with psycopg.connect(platform.url) as connection:
+        connection.execute(
+            "INSERT INTO exp.events (event_type, unit_type, unit_id, payload, timestamp) "
+            "SELECT 'plan_dreamt', 'household', 'x', '{}', '2026-01-12 12:00+00' FROM generate_series(1, 400)"
+        )
+    assert not platform.run("planner_extraction", "2026-01-12").success
+    result = platform.run("planner_weeks", WEEKS[1])
+    messages = " ".join(str(event.event_specific_data) for event in result.all_events if event.is_step_failure)
+    assert "planner/events of 2026-01-12 failed a blocking check (quarantine_share" in messages

@@ -241,3 +241,58 @@ def test_a_week_whose_run_fails_is_not_requested_again_until_a_day_changes(platf
     platform.versions[days_of_week(OLD)[6]] = "second"
     platform.run_days(days_of_week(OLD)[6])
     assert platform.tick() == {OLD}
+
+
+def test_a_gates_failed_check_holds_the_week_and_its_change_alone_asks_for_nothing():
+    broken: set[str] = set()
+    versions: dict[str, str] = {}
+
+    @dg.asset(
+        partitions_def=DAILY,
+        check_specs=[dg.AssetCheckSpec("sound", asset="source", blocking=True, partitions_def=DAILY)],
+    )
+    def source(context: dg.AssetExecutionContext):
+        yield dg.MaterializeResult(data_version=dg.DataVersion(versions.get(context.partition_key, "first")))
+        yield dg.AssetCheckResult(passed=context.partition_key not in broken)
+
+    @dg.asset(partitions_def=DAILY, deps=[source])
+    def day(context: dg.AssetExecutionContext):
+        return dg.MaterializeResult(data_version=dg.DataVersion(versions.get(context.partition_key, "first")))
+
+    deps = [dg.AssetDep(asset, partition_mapping=days_in_week()) for asset in (source, day)]
+    condition = weekly_from_days(gates=dg.AssetSelection.assets(source))
+
+    @dg.asset(partitions_def=WEEKLY, deps=deps, automation_condition=condition)
+    def week(): ...
+
+    definitions, cursor = dg.Definitions([source, day, week]), None
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def run(asset: dg.AssetsDefinition, key: str):
+            everything = [source, day, week]
+            dg.materialize(everything, selection=[asset], partition_key=key, instance=instance, raise_on_error=False)
+
+        def tick() -> set[str]:
+            nonlocal cursor
+            result = dg.evaluate_automation_conditions(definitions, instance, cursor=cursor, evaluation_time=NOW)
+            cursor = result.cursor
+            for key in result.get_requested_partitions(week.key):
+                run(week, str(key))
+            return {str(key) for key in result.get_requested_partitions(week.key)}
+
+        tick()
+        for key in days_of_week(OLD):
+            run(source, key)
+            run(day, key)
+        assert tick() == {OLD}
+        changed = days_of_week(OLD)[2]
+        versions[changed] = "second"
+        broken.add(changed)
+        run(source, changed)
+        assert tick() == set(), "the gate changed, nothing that is followed did"
+        run(day, changed)
+        assert tick() == set(), "the gate's check failed"
+        broken.clear()
+        run(source, changed)
+        assert tick() == {OLD}
+        assert tick() == set()

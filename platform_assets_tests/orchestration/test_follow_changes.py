@@ -19,7 +19,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def sensor(stale: set[tuple[str, str]]) -> dg.SensorDefinition:
-    return follow_changes("follow", UPSTREAM, "job", lambda lake, changed, affected: (changed, affected) in stale)
+    return follow_changes(
+        "follow", UPSTREAM, "job", lambda lake: lambda changed, affected: (changed, affected) in stale
+    )
 
 
 def tick(

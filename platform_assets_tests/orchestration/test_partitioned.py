@@ -102,6 +102,21 @@ def test_a_range_run_records_each_partitions_checks_and_fails_for_a_blocking_one
         assert len(targets) == 5
 
 
+def test_a_range_of_one_day_records_its_checks_for_that_day(lake: Lake, tmp_path: Path) -> None:
+    tags = {"dagster/asset_partition_range_start": "2026-01-02", "dagster/asset_partition_range_end": "2026-01-02"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize([definitions(lake, tmp_path, {})], instance=instance, tags=tags)
+        evaluations = [
+            event.asset_check_evaluation_data
+            for event in result.all_events
+            if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ]
+        assert {evaluation.partition for evaluation in evaluations if evaluation.check_name == "positive"} == {
+            None,
+            "2026-01-02",
+        }
+
+
 def test_partitions_that_were_done_before_a_failure_are_reported(lake: Lake, tmp_path: Path) -> None:
     def fail_on_the_third(day: str) -> None:
         if day == "2026-01-03":

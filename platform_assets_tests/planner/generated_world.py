@@ -108,28 +108,27 @@ def _enrich(accepted: dict, events: list[dict], histories: dict, versions: dict)
         return event["timestamp"], event["created_at"], event["event_id"]
 
     household = accepted["household_id"]
-    if min((e for e in events if e["event_type"] == "plan_accepted"), key=order) is not accepted:
-        return "already_accepted"
     generations = [e for e in events if e["event_type"] == "plan_generated" and e["household_id"] == household]
     if not generations:
         return "generation_missing"
     generated = min(generations, key=order)
     at = generated["timestamp"]
+    deadline = at + timedelta(days=PLAN_LIFETIME_DAYS)
     if accepted["timestamp"] < at:
         return "accepted_before_generated"
-    if accepted["timestamp"] > at + timedelta(days=PLAN_LIFETIME_DAYS):
+    if accepted["timestamp"] > deadline:
         return "accepted_too_late"
+    acceptances = [e for e in events if e["event_type"] == "plan_accepted" and e["household_id"] == household]
+    if min((e for e in acceptances if at <= e["timestamp"] <= deadline), key=order) is not accepted:
+        return "already_accepted"
     winner = {name: _winner(rows[household], at) for name, rows in versions.items()}
     if winner["households"] is None:
         return "unknown_household"
-    edits = sorted(
-        (
-            e
-            for e in events
-            if e["event_type"] in ("meal_swapped", "edit_applied") and at <= e["timestamp"] <= accepted["timestamp"]
-        ),
-        key=order,
-    )
+    first_recorded: dict[tuple, dict] = {}
+    for event in sorted(events, key=lambda e: (e["created_at"], e["event_id"])):
+        if event["event_type"] in ("meal_swapped", "edit_applied") and event["household_id"] == household:
+            first_recorded.setdefault((event["event_type"], event["request_id"]), event)
+    edits = sorted((e for e in first_recorded.values() if at <= e["timestamp"] <= accepted["timestamp"]), key=order)
     recent: dict[str, dict] = {}
     visible = [
         e for e in histories[household]
@@ -200,6 +199,8 @@ def _add_versions(chance: random.Random, world: GeneratedWorld, household: str) 
 
 def _add_plan(chance: random.Random, world: GeneratedWorld, household: str, accepted: datetime) -> None:
     plan = _uuid(chance)
+    if chance.random() < 0.02:  # another household's acceptance of the same plan must not stand in its way
+        world.events.append(_event(chance, "plan_accepted", _uuid(chance), plan, accepted - HOUR, meals=_meals(chance)))
     generated = accepted - HOUR * chance.choice([0, 1, 2, 5, 30, 100, 168, 169, -1])
     if chance.random() > 0.03:
         world.events.append(_event(chance, "plan_generated", household, plan, generated, meals=_meals(chance)))
@@ -207,7 +208,11 @@ def _add_plan(chance: random.Random, world: GeneratedWorld, household: str, acce
         when = generated + HOUR * chance.randrange(-1, 4)
         edit = {"type": "adjust_servings", "day": chance.choice(WEEKDAYS), "from": None, "to": None, "recipe_id": None,
                 "servings": chance.randrange(1, 9)}  # fmt: skip
-        world.events.append(_event(chance, "edit_applied", household, plan, when, edit=edit))
+        event = _event(chance, "edit_applied", household, plan, when, edit=edit)
+        world.events.append(event)
+        if chance.random() < 0.1:  # sent again, perhaps past midnight
+            resent = {"event_id": _uuid(chance), "timestamp": when + HOUR, "created_at": event["created_at"] + HOUR}
+            world.events.append({**event, **resent})
     for extra in range(2 if chance.random() < 0.05 else 1):
         world.events.append(
             _event(chance, "plan_accepted", household, plan, accepted + HOUR * extra * 3, meals=_meals(chance))

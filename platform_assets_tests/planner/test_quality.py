@@ -88,7 +88,7 @@ def test_freshness_warns_when_the_log_ends_before_the_day(newest: datetime | Non
 
 KNOWN = (
     "household_valid_from", "household_recorded_at", "constraints_valid_from", "constraints_recorded_at",
-    "pantry_valid_from", "pantry_recorded_at", "recent_recorded_at",
+    "pantry_valid_from", "pantry_recorded_at", "recent_accepted_at", "recent_recorded_at",
 )  # fmt: skip
 
 

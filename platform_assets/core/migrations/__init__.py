@@ -71,10 +71,17 @@ def sqlalchemy_url(url: str) -> str:
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
     from sqlalchemy import create_engine, pool
+    from sqlalchemy.exc import OperationalError
+
+    from platform_assets.core.warehouse import Unreachable, unreachable
 
     engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool)
     try:
-        with engine.connect() as connection:
+        try:
+            connection = engine.connect()
+        except OperationalError as error:
+            raise Unreachable(unreachable(url, error.orig or error)) from None
+        with connection:
             yield connection
     finally:
         engine.dispose()

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from platform_assets.core.lake import Address, Lake, Revision
+from platform_assets.core.settings import Settings
 
 GROUP = "planner"
 OWNERS = ["team:ml-platform"]
@@ -18,6 +19,11 @@ EVENTS = dg.AssetKey(["planner", "events"])
 QUARANTINED_EVENTS = dg.AssetKey(["planner", "quarantined_events"])
 ENRICHED_PLANS = dg.AssetKey(["planner", "enriched_plans"])
 DATASET = dg.AssetKey(["planner", "dataset"])
+
+
+def writer_pool(settings: Settings) -> str | None:
+    """The pool (one slot, see dagster.yaml) of what publishes to a lake that cannot compare-and-swap."""
+    return "lake_single_writer" if settings.lake_single_writer else None
 
 
 def address(asset: dg.AssetKey, partition: str) -> Address:

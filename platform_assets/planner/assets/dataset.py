@@ -12,6 +12,7 @@ from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS
 from platform_assets.planner.assets.enriched_plans import CHECKS as ENRICHED_CHECKS
+from platform_assets.planner.assets.events import CHECKS as EVENTS_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
@@ -36,7 +37,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=DATASET,
-        deps=[dg.AssetDep(ENRICHED_PLANS, partition_mapping=partitions.days_in_week())],
+        deps=[dg.AssetDep(key, partition_mapping=partitions.days_in_week()) for key in (ENRICHED_PLANS, EVENTS)],
         description=_DESCRIPTION,
         group_name=common.GROUP,
         owners=common.OWNERS,
@@ -45,7 +46,8 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         partitions_def=weekly,
         # One run, in order: a week is compared with the weeks before it.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=automation.weekly_from_days(),
+        pool=common.writer_pool(settings),
+        automation_condition=automation.weekly_from_days(gates=dg.AssetSelection.assets(EVENTS)),
     )
     def dataset(
         context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, mlflow: MlflowResource
@@ -75,9 +77,10 @@ def _produce(
     before = lake.current(dataset_address(week))
     days = partitions.days_of_week(week)
     enriched = common.require(lake, ENRICHED_PLANS, days, f"dataset {partitions.dataset_date(week)}")
-    for day, revision in enriched.items():
-        checks.require_passed(ENRICHED_PLANS, day, revision, ENRICHED_CHECKS)
     events = common.require(lake, EVENTS, days, f"dataset {partitions.dataset_date(week)}")
+    for day in days:
+        checks.require_passed(EVENTS, day, events[day], EVENTS_CHECKS)
+        checks.require_passed(ENRICHED_PLANS, day, enriched[day], ENRICHED_CHECKS)
     oldest = partitions.trailing_weeks(week, TRAILING_WEEKS + 1)[0]
     built = weekly.build_week(
         engine,
@@ -158,7 +161,7 @@ def _register(
     from platform_assets.core.tracking import DatasetReference
 
     version, digest = partitions.dataset_date(week), publication.revision.digest
-    tags = {"dataset_version": version, "dataset_digest": digest, "task": "dataset"}
+    tags = {"dataset_version": version, "digest": digest, "task": "dataset"}
     with mlflow.partition_run(context, EXPERIMENT, week, tags) as run:
         run.log_metrics({"row_count": float(publication.revision.rows or 0)})
         run.log_dataset(

@@ -46,6 +46,7 @@ def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
         check_specs=checks.specs(ENRICHED_PLANS, CHECKS, daily),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_A_RUN),
+        pool=common.writer_pool(settings),
         automation_condition=automation.days_from_days(),
     )
     def enriched_plans(

@@ -17,7 +17,7 @@ from platform_assets.planner.limits import Limits
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
-    from platform_assets.core.lake import Lake, Publication
+    from platform_assets.core.lake import Lake
     from platform_assets.core.quality import Outcome
     from platform_assets.planner.extraction import ExtractedDay
 
@@ -51,6 +51,7 @@ def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
         check_specs=checks.specs(EVENTS, CHECKS, daily),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_A_RUN),
+        pool=common.writer_pool(settings),
     )
     def planner_events(
         context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, source: SourceResource
@@ -88,7 +89,7 @@ def _produce(
         )  # fmt: skip
         name = f"{key.path[-1]}.parquet"
         published[key] = lake.publish_table(common.address(key, day), {name: path}, lineage, expected=before[key])
-    affected = _affected_days(lake, engine, published[EVENTS], day, extracted.events, folder)
+    affected = _affected_days(lake, engine, day, extracted.events, published[EVENTS].revision.digest, folder)
     return [
         partitioned.Produced(
             EVENTS,
@@ -143,21 +144,33 @@ def _outcomes(
     ]
 
 
-def _affected_days(
-    lake: "Lake", engine: "Engine", publication: "Publication", day: str, current: Path, folder: Path
-) -> list[str]:
-    """Which enriched days must follow this publication; none when the digest stayed."""
+def _affected_days(lake: "Lake", engine: "Engine", day: str, current: Path, digest: str, folder: Path) -> list[str]:
+    """Which enriched days must follow: those made from other events of this day, as far as the difference reaches.
+
+    By what their manifests say they were made from, not by what this publication changed: a run that was killed after it
+    moved the pointer leaves nothing behind that would tell, and its repetition finds the digest unchanged.
+    """
     from platform_assets.planner import enrichment, late_data
 
-    if not publication.digest_changed:
-        return []
     following = partitions.days_after(day, enrichment.LOOK_BACK_DAYS)
-    later = common.published(lake, EVENTS, following)
-    previous = publication.previous
-    return late_data.affected_days(
-        engine, day, lake.fetch(previous, "events.parquet", folder) if previous else None, current,
-        {key: lake.fetch(revision, "events.parquet", folder) for key, revision in later.items()},
-    )  # fmt: skip
+    made_from: dict[str | None, set[str]] = {}
+    for made, revision in common.published(lake, common.ENRICHED_PLANS, [day, *following]).items():
+        used = {
+            entry.partition: entry.digest for entry in revision.lineage.inputs if entry.asset == EVENTS.to_user_string()
+        }
+        if used.get(day) != digest:
+            made_from.setdefault(used.get(day), set()).add(made)
+    if not made_from:
+        return []
+    later = {
+        key: lake.fetch(revision, "events.parquet", folder)
+        for key, revision in common.published(lake, EVENTS, following).items()
+    }
+    affected: set[str] = set()
+    for old, candidates in made_from.items():
+        before = lake.fetch(lake.revision(common.address(EVENTS, day), old), "events.parquet", folder) if old else None
+        affected |= candidates & set(late_data.affected_days(engine, day, before, current, later))
+    return sorted(affected)
 
 
 _EVENTS_DESCRIPTION = """One day (UTC, by the time things happened) of `exp.events`, typed and checked against the payload

@@ -4,11 +4,13 @@ Thin: which days differ is a comparison of counts with manifests, which days are
 published the change (`planner.late_data`). Datasets follow by `orchestration.automation.weekly_from_days`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import dagster as dg
 
+from platform_assets.core.lake import Revision
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, partitions
 from platform_assets.orchestration.resources import LakeResource, SourceResource
@@ -33,18 +35,16 @@ def late_data(settings: Settings, job: str) -> dg.SensorDefinition:
     )
     def planner_late_data(lake: LakeResource, source: SourceResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
         changed = changed_source_days(settings, lake, source)
-        for day, (rows, watermark) in changed.items():
-            yield dg.RunRequest(run_key=f"{day}:{rows}:{watermark}", partition_key=day)
+        for day, difference in changed.items():
+            yield dg.RunRequest(run_key=f"{day}:{difference}", partition_key=day)
         if not changed:
             yield dg.SkipReason("every published day agrees with Postgres")
 
     return planner_late_data
 
 
-def changed_source_days(
-    settings: Settings, lake: LakeResource, source: SourceResource
-) -> dict[str, tuple[int, str | None]]:
-    """The published days that differ from Postgres, with rows and watermark there now."""
+def changed_source_days(settings: Settings, lake: LakeResource, source: SourceResource) -> dict[str, str]:
+    """The published days that differ from Postgres, and how: rows and watermark published, rows and watermark now."""
     from platform_assets.planner import sources
 
     start = datetime.combine(settings.planner_start, datetime.min.time(), UTC)
@@ -60,20 +60,26 @@ def changed_source_days(
     changed = {}
     for day, revision in common.published(lake.open(), EVENTS, days).items():
         now = counts.get(day, sources.SourceCount(0, None))
-        if (now.rows, now.watermark) != (revision.lineage.source_rows, revision.lineage.source_watermark):
-            changed[day] = (now.rows, now.watermark)
+        was = sources.SourceCount(revision.lineage.source_rows or 0, revision.lineage.source_watermark)
+        if now != was:
+            changed[day] = f"{was.rows}:{was.watermark}:{now.rows}:{now.watermark}:{revision.lineage.run_id}"
     return changed
 
 
 def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
     """Enrich the days again that a change of events affects, unless they were already made from it."""
 
-    def is_stale(lake: LakeResource, changed_day: str, affected_day: str) -> bool:
+    def staleness(lake: LakeResource) -> Callable[[str, str], bool]:
         store = lake.open()
-        enriched, events = (
-            store.current(common.address(key, day))
-            for key, day in ((ENRICHED_PLANS, affected_day), (EVENTS, changed_day))
-        )
-        return enriched is not None and events is not None and events.as_input() not in enriched.lineage.inputs
 
-    return automation.follow_changes("planner_changed_days", EVENTS, job, is_stale)
+        @cache
+        def current(asset: dg.AssetKey, day: str) -> Revision | None:
+            return store.current(common.address(asset, day))
+
+        def is_stale(changed_day: str, affected_day: str) -> bool:
+            enriched, events = current(ENRICHED_PLANS, affected_day), current(EVENTS, changed_day)
+            return enriched is not None and events is not None and events.as_input() not in enriched.lineage.inputs
+
+        return is_stale
+
+    return automation.follow_changes("planner_changed_days", EVENTS, job, staleness)

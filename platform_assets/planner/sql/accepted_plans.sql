@@ -1,8 +1,7 @@
 -- The plans accepted on one day, each with its generation, the edits between the two, and the plans accepted before it.
 -- Input: `events` of the day and its look-back (plan lifetime + history). Nothing here is read from a domain table.
 CREATE TEMP TABLE acceptances AS
-SELECT event_id, household_id, plan_id, timestamp AS accepted_at, created_at, meals,
-       ROW_NUMBER() OVER (PARTITION BY plan_id ORDER BY timestamp, created_at, event_id) AS occurrence
+SELECT event_id, household_id, plan_id, timestamp AS accepted_at, created_at, meals
 FROM events
 WHERE event_type = 'plan_accepted';
 
@@ -11,28 +10,46 @@ SELECT *, ROW_NUMBER() OVER (PARTITION BY plan_id, household_id ORDER BY timesta
 FROM events
 WHERE event_type = 'plan_generated';
 
-CREATE TEMP TABLE candidates AS
+CREATE TEMP TABLE judged AS
 SELECT a.event_id, a.household_id, a.plan_id, a.accepted_at, a.created_at AS acceptance_recorded_at, a.meals,
        g.timestamp AS generated_at, g.created_at AS generation_recorded_at, g.policy_version_id, g.experiment_id,
        g.variant_id, g.workflow_type, g.mode, g.propensity,
        CASE
-           WHEN a.occurrence > 1 THEN 'already_accepted'
            WHEN g.plan_id IS NULL THEN 'generation_missing'
            WHEN a.accepted_at < g.timestamp THEN 'accepted_before_generated'
            WHEN a.accepted_at > g.timestamp + p.plan_lifetime_days * INTERVAL '1' DAY THEN 'accepted_too_late'
-       END AS exclusion
+       END AS fault
 FROM acceptances AS a
 CROSS JOIN parameters AS p
-LEFT JOIN generations AS g ON g.plan_id = a.plan_id AND g.household_id = a.household_id AND g.occurrence = 1
-WHERE a.accepted_at >= p.day_start AND a.accepted_at < p.day_end;
+LEFT JOIN generations AS g ON g.plan_id = a.plan_id AND g.household_id = a.household_id AND g.occurrence = 1;
+
+-- Of several acceptances of a plan the first valid one counts; one with a fault never stands in a valid one's way.
+CREATE TEMP TABLE candidates AS
+SELECT j.event_id, j.household_id, j.plan_id, j.accepted_at, j.acceptance_recorded_at, j.meals, j.generated_at,
+       j.generation_recorded_at, j.policy_version_id, j.experiment_id, j.variant_id, j.workflow_type, j.mode, j.propensity,
+       COALESCE(j.fault, CASE WHEN j.occurrence > 1 THEN 'already_accepted' END) AS exclusion
+FROM (
+    SELECT *, ROW_NUMBER() OVER (
+        PARTITION BY plan_id, household_id, fault IS NULL ORDER BY accepted_at, acceptance_recorded_at, event_id
+    ) AS occurrence
+    FROM judged
+) AS j
+CROSS JOIN parameters AS p
+WHERE j.accepted_at >= p.day_start AND j.accepted_at < p.day_end;
+
+-- A re-sent edit may lie in another day's partition than the first recording, where de-duplication by day cannot see it.
+CREATE TEMP TABLE first_edits AS
+SELECT plan_id, household_id, timestamp, created_at, event_id, edit,
+       ROW_NUMBER() OVER (PARTITION BY event_type, plan_id, request_id ORDER BY created_at, event_id) AS recording
+FROM events
+WHERE event_type IN ('meal_swapped', 'edit_applied');
 
 CREATE TEMP TABLE edits AS
 SELECT c.event_id, MAX(e.created_at) AS edits_recorded_at,
        LIST_SORT(LIST({'edited_at': e.timestamp, 'recorded_at': e.created_at, 'event_id': e.event_id, 'edit': e.edit})) AS edits
 FROM candidates AS c
-JOIN events AS e ON e.plan_id = c.plan_id AND e.household_id = c.household_id
-WHERE e.event_type IN ('meal_swapped', 'edit_applied')
-  AND e.timestamp >= c.generated_at AND e.timestamp <= c.accepted_at
+JOIN first_edits AS e ON e.plan_id = c.plan_id AND e.household_id = c.household_id AND e.recording = 1
+WHERE e.timestamp >= c.generated_at AND e.timestamp <= c.accepted_at
 GROUP BY c.event_id;
 
 -- What the household had accepted by the generation time T and was known at T; a plan accepted twice counts once.
@@ -51,7 +68,7 @@ WHERE c.exclusion IS NULL
   AND h.accepted_at >= c.generated_at - p.history_days * INTERVAL '1' DAY;
 
 CREATE TEMP TABLE ranked_history AS
-SELECT event_id, created_at, meals,
+SELECT event_id, accepted_at, created_at, meals,
        ROW_NUMBER() OVER (
            PARTITION BY event_id ORDER BY accepted_at DESC, created_at DESC, recent_event_id DESC
        ) AS recency
@@ -59,14 +76,14 @@ FROM history
 WHERE repetition = 1;
 
 CREATE TEMP TABLE recent AS
-SELECT event_id, MAX(created_at) AS recent_recorded_at,
+SELECT event_id, MAX(created_at) AS recent_recorded_at, MAX(accepted_at) AS recent_accepted_at,
        LIST_SORT(LIST({'recency': recency, 'plan': {'meals': meals}})) AS plans
 FROM ranked_history
 WHERE recency <= 4
 GROUP BY event_id;
 
 CREATE TEMP TABLE accepted_plans AS
-SELECT c.*, r.recent_recorded_at, GREATEST(c.acceptance_recorded_at, c.generation_recorded_at, COALESCE(e.edits_recorded_at, c.acceptance_recorded_at)) AS recorded_at,
+SELECT c.*, r.recent_recorded_at, r.recent_accepted_at, GREATEST(c.acceptance_recorded_at, c.generation_recorded_at, COALESCE(e.edits_recorded_at, c.acceptance_recorded_at)) AS recorded_at,
        COALESCE(LIST_TRANSFORM(e.edits, entry -> entry.edit), []) AS user_edits,
        COALESCE(LIST_TRANSFORM(r.plans, entry -> entry.plan), []) AS recent_plans
 FROM candidates AS c

@@ -49,7 +49,7 @@ SELECT plan_id, household_id, event_id, generated_at, accepted_at, recorded_at, 
        {'meals': meals} AS accepted_plan,
        user_edits,
        household_valid_from, household_recorded_at, constraints_valid_from, constraints_recorded_at, pantry_valid_from,
-       pantry_recorded_at, recent_recorded_at
+       pantry_recorded_at, recent_accepted_at, recent_recorded_at
 FROM joined
 WHERE reason IS NULL
 ORDER BY plan_id;
