@@ -68,7 +68,7 @@ def _wait(processes: list[subprocess.Popen]) -> int:
     finally:
         for process in processes:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGINT)
+                os.killpg(process.pid, signal.SIGTERM)  # not SIGINT, which a shell's background jobs ignore
         for process in processes:
             try:
                 process.wait(20)
