@@ -35,8 +35,8 @@ class Pantries:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, count: int) -> Pantries:
-        """Pantries as they are before the first week: about a dozen things each."""
-        there = (rng.random((count, len(INGREDIENTS))) < 0.18) & ~STAPLE
+        """Pantries as they are before the first week: more than they will hold once people cook."""
+        there = (rng.random((count, len(INGREDIENTS))) < 0.26) & ~STAPLE
         stock = np.where(there, np.ceil(PACKAGE * rng.uniform(0.1, 1.0, there.shape)), 0).astype(np.int32)
         return cls(stock, np.zeros_like(stock))
 
