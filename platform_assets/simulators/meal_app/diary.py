@@ -20,7 +20,7 @@ from platform_assets.simulators.meal_app.scenario import DAY, HOUR, MINUTE, WEEK
 PLANS_SHARE, RETRY_SHARE, EXTRA_SHARE = 0.97, 0.8, 0.15
 FIRST_EAGERNESS, RETRY_EAGERNESS = 1.0, 1.6
 FORGETS = 0.5
-UNSEEN_WEEKS, KNOWN_WEEKS = 3, 2  # before the start: lived, and photographed
+UNSEEN_WEEKS, KNOWN_WEEKS = 1, 1  # before the start: lived, and photographed
 
 
 @dataclass(frozen=True)
