@@ -12,6 +12,7 @@ from platform_assets.core.lake import LakeError
 from platform_assets.core.settings import SettingError
 from platform_assets.core.tracking import TrackingError
 from platform_assets.core.warehouse import WarehouseError
+from platform_assets.orchestration.local_runs import RunFailed
 from platform_assets.simulators.meal_app.scenario import SimulatorError
 
 COMMANDS = ("setup", "demo", "ui", "late_event", "stop", "migrate", "preflight", "url")
@@ -31,7 +32,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         return arguments.run(arguments)
-    except (SettingError, WarehouseError, LakeError, TrackingError, SimulatorError) as error:
+    except (SettingError, WarehouseError, LakeError, TrackingError, SimulatorError, RunFailed) as error:
         print(f"{arguments.command}: {error}", file=sys.stderr)
         return 1
 

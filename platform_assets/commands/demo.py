@@ -11,8 +11,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-
-import dagster as dg
+from typing import Any
 
 from platform_assets.commands.setup import refuse_external_source, set_up
 from platform_assets.core import embedded_postgres
@@ -21,10 +20,10 @@ from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
 from platform_assets.core.warehouse import Warehouse
 from platform_assets.orchestration import partitions
+from platform_assets.orchestration.local_runs import run_range
 
 HOUSEHOLDS, WEEKS, SEED = 400, 9, 7
 DAYS_A_RUN = 28
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}  # progress, without every event
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,12 +64,11 @@ def _materialize(settings: Settings) -> None:
     from platform_assets.planner.definitions import build
 
     definitions = build(settings)
-    instance = dg.DagsterInstance.get()
     days, weeks = demo_calendar(settings)
     for chunk in (days[i : i + DAYS_A_RUN] for i in range(0, len(days), DAYS_A_RUN)):
-        _run_range(definitions, "planner_days", chunk[0], chunk[-1], instance)
+        _run(definitions, "planner_days", chunk[0], chunk[-1])
     if weeks:
-        _run_range(definitions, "planner_weeks", weeks[0], weeks[-1], instance)
+        _run(definitions, "planner_weeks", weeks[0], weeks[-1])
 
 
 def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
@@ -81,15 +79,10 @@ def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
     return days, [week for week in weeks if partitions.dataset_date(week) <= end]
 
 
-def _run_range(definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance) -> None:
+def _run(definitions: Any, job: str, first: str, last: str) -> None:
     print(f"{job}: {first} to {last} ...", flush=True)
     started = time.monotonic()
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    result = definitions.resolve_job_def(job).execute_in_process(
-        run_config=QUIET, instance=instance, tags=tags, raise_on_error=False
-    )
-    if not result.success:
-        raise SystemExit(f"{job} failed: run {result.run_id}; `make ui` shows it")
+    run_range(definitions, job, first, last)
     print(f"{job}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 

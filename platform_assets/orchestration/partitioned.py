@@ -19,6 +19,7 @@ from platform_assets.core.warehouse import Unreachable
 from platform_assets.orchestration import checks
 
 RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 DATA_VERSION = "dagster/data_version"
 DATA_VERSION_IS_USER_PROVIDED = "dagster/data_version_is_user_provided"
 TRANSIENT = (PublicationConflict, Unreachable)
