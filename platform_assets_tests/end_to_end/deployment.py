@@ -71,7 +71,7 @@ class Deployment:
             self.processes.append(
                 subprocess.Popen(
                     [str(BIN / command[0]), *command[1:]],
-                    cwd=ROOT,
+                    cwd=self.home,  # Dagster reads .env of its folder over the environment
                     env=self.environment,
                     stdout=log,
                     stderr=log,
@@ -159,7 +159,7 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
     with _environment(environment), embedded_postgres.held(deployment.settings.postgres_folder):
         try:
             command = [sys.executable, "-m", "platform_assets.commands", "setup"]
-            subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+            subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
             yield deployment
         finally:
             _stop(deployment.processes)
@@ -169,10 +169,10 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
 
 def web_server(deployment: Deployment) -> list[str]:
     """Program and arguments of the web server."""
-    return ["dagster-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(deployment.port)]
+    return ["dagster-webserver", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(deployment.port)]
 
 
-DAEMON = ["dagster-daemon", "run", "-w", "workspace.yaml"]
+DAEMON = ["dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml")]
 
 
 def _stop(processes: Sequence[subprocess.Popen]) -> None:
