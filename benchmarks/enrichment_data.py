@@ -1,12 +1,12 @@
-"""The input of `benchmarks.enrichment`: the Parquet files that the transform reads, and the same versions in Postgres.
+"""The input of the enrichment benchmarks: the Parquet files that the transform reads, and the same versions in Postgres.
 
-Four weeks of accepted plans; two household and two constraint versions a household, twenty pantry snapshots of ten items.
-A tenth of the versions is recorded days after it was valid. Everything is a function of row numbers, so that every run has
-the same data.
+Four weeks of accepted plans; two household and two constraint versions a household, pantry snapshots of ten items. A tenth of
+the versions is recorded days after it was valid. Everything is a function of row numbers, so that every run has the same data.
 """
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from platform_assets.planner.enrichment import HISTORY_DAYS, PLAN_LIFETIME_DAYS
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 END = START + timedelta(days=29)
-PLANS, HOUSEHOLDS, SNAPSHOTS_EACH = 100_000, 10_000, 20
-INPUTS = ("accepted_plans", "household_versions", "household_constraint_versions", "pantry_versions")
+VERSIONS = ("household_versions", "household_constraint_versions", "pantry_versions")
+# What is enriched: bare events, or plans with their meals, edits and up to four plans before them.
+BARE, WHOLE = "bare_plans", "accepted_plans"
 TABLES = {
     "household_versions": "entity AS household_id, valid_from, recorded_at, size, {preferences}, {dietary_restrictions}, region",
     "household_constraint_versions": "entity AS household_id, valid_from, recorded_at, budget, max_prep_time, {excluded}",
@@ -30,26 +31,45 @@ TABLES = {
 GENERATE = Path(__file__).parent / "sql" / "enrichment_data.sql"
 
 
-def write_parquet(folder: Path) -> None:
-    """One file per name of INPUTS; the accepted plans by the planner's own transform, whose output's shape they must have."""
-    import duckdb
+@dataclass(frozen=True)
+class Sizes:
+    """How much is generated."""
 
-    names = ("plan_events", *INPUTS[1:])
+    plans: int = 200_000
+    households: int = 20_000
+    snapshots_each: int = 20
 
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(
-            f"CREATE TABLE sizes AS SELECT {PLANS} AS plans, {HOUSEHOLDS} AS households, {SNAPSHOTS_EACH} AS snapshots_each"
-        )
-        connection.execute(GENERATE.read_text(encoding="utf-8"))
-        for name in names:
-            connection.execute(f"COPY {name} TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION zstd)")
+
+def write_parquet(folder: Path, sizes: Sizes) -> None:
+    """One file per name of VERSIONS, and the bare plans."""
+    _copy(folder, sizes, (*VERSIONS, BARE))
+
+
+def write_whole_plans(folder: Path, sizes: Sizes) -> None:
+    """The accepted plans by the planner's own transform, whose output's shape they must have."""
+    _copy(folder, sizes, ("plan_events",))
     Engine(folder / "scratch").run(
         transform.load(sources.SQL / "accepted_plans.sql"),
         {"events": [folder / "plan_events.parquet"]},
-        {"accepted_plans": folder / "accepted_plans.parquet"},
+        {WHOLE: folder / f"{WHOLE}.parquet"},
         {"day_start": START, "day_end": END, "plan_lifetime_days": PLAN_LIFETIME_DAYS, "history_days": HISTORY_DAYS},
     )
+
+
+def _copy(folder: Path, sizes: Sizes, names: tuple[str, ...]) -> None:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+        connection.execute(
+            "CREATE TABLE sizes AS SELECT ?::BIGINT AS plans, ?::BIGINT AS households, ?::BIGINT AS snapshots_each",
+            list(astuple(sizes)),
+        )
+        connection.execute(GENERATE.read_text(encoding="utf-8"))
+        for name in names:
+            connection.execute(
+                f"COPY {name} TO '{folder}/{name}.parquet' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 51200)"
+            )
 
 
 def load(folder: Path, url: str) -> None:

@@ -13,6 +13,6 @@ SELECT md5('event' || i)::uuid,
                                                'recipe_id', 'recipe_' || lpad(((i * 31 + m * 17) %% 9000)::text, 5, '0'),
                                                'servings', 1 + m %% 6))
            FROM generate_series(1, 8) AS m))),
-       timestamptz '2026-01-02 00:00+00' + i * interval '0.25 second',
-       timestamptz '2026-01-02 00:00:02+00' + i * interval '0.25 second'
+       timestamptz '2026-01-02 00:00+00' + i * interval '0.08 second',
+       timestamptz '2026-01-02 00:00:02+00' + i * interval '0.08 second'
 FROM generate_series(1, %(rows)s) AS i

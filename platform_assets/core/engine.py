@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Parameter = str | int | float | bool | date | datetime | None
-ROW_GROUP_ROWS = 100_000
+# Row groups are what threads share: smaller ones keep both of two cores busy on a day of events.
+ROW_GROUP_ROWS = 50_000
+# Against the default level 3: a fifth less time to write, a tenth more bytes.
+COMPRESSION_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Engine:
         if unknown := set(outputs) - made:
             raise transforms.TransformError(f"{transform.path.name} makes no table {sorted(unknown)}; it makes {made}")
         with self.session(inputs, parameters) as connection:
+            # Joins run as written, the right side held in memory: the optimizer counts rows and does not see how wide they
+            # are, and would hold whole plans in memory to look up a key (measured: a quarter more processor time).
+            connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
             for step in transform.steps:
                 self._run_step(connection, step, outputs.get(step.table))
 
@@ -99,7 +105,7 @@ class Engine:
         # Streamed to the file rather than through a table; later statements read the file.
         connection.execute(
             f"COPY ({sql}) TO {_literal(str(output))} "
-            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
+            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {COMPRESSION_LEVEL}, ROW_GROUP_SIZE {ROW_GROUP_ROWS})"
         )
         _create_view(connection, step.table, [output])
 

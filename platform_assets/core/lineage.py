@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from sqlglot.lineage import Node
 
 Column = tuple[str, str]
-# What lineage sees of an as-of join: values of the version, keys of the request.
-_AS_OF_SHAPE = (
-    "SELECT request.entity, request.asked_at, version.valid_from, version.recorded_at, version.id "
-    "FROM {requests} AS request JOIN {versions} AS version ON version.entity = request.entity"
-)
+# What lineage sees of an as-of join: the key of the request and the key of its version.
+_AS_OF_SHAPE = "SELECT asked.request, known.version FROM {requests} AS asked JOIN {versions} AS known ON known.entity = asked.entity"
 
 
 def column_lineage(path: Path, table: str, inputs: Mapping[str, Sequence[str]]) -> dict[str, list[Column]]:

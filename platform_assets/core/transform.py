@@ -98,25 +98,30 @@ def to_duckdb(query: exp.Query) -> str:
 def as_of_sql(requests: str, versions: str) -> str:
     """The bitemporal as-of join in DuckDB's SQL.
 
-    `requests(entity, asked_at)` asks; `versions(entity, valid_from, recorded_at, id)` answers. A version is visible iff
-    valid_from <= asked_at AND recorded_at <= asked_at; the winner is the greatest (valid_from, recorded_at, id). An ASOF join on
-    greatest(valid_from, recorded_at) alone is wrong where an older version is recorded later: it is the RUNNING MAXIMUM of
-    (valid_from, recorded_at, id) in the order of becoming known that must be joined. Returns one row per distinct request:
-    entity, asked_at, valid_from, recorded_at, id (nulls where nothing is visible).
+    `requests(request, entity, asked_at)` asks; `versions(version, entity, valid_from, recorded_at, id)` answers. A version is
+    visible iff valid_from <= asked_at AND recorded_at <= asked_at; the winner is the greatest (valid_from, recorded_at, id).
+    Returns (request, version), one row per request, version null where nothing is visible. `request` and `version` are keys
+    of any type: what is wide stays out of this join and is fetched by them afterwards.
+
+    A version is known from greatest(valid_from, recorded_at) on. An ASOF join on that alone is wrong where an older version
+    is recorded later; so only the RECORDS stay, in the order of becoming known: versions greater than all known before.
+    Among those, the last known one is the greatest. Entities are numbered first, because sorting by texts takes twice as long.
     """
     return f"""
-        SELECT request.entity, request.asked_at,
-               best.winner.valid_from AS valid_from, best.winner.recorded_at AS recorded_at, best.winner.id AS id
-        FROM (SELECT DISTINCT entity, asked_at FROM {requests}) AS request
-        ASOF LEFT JOIN (
-            SELECT DISTINCT entity, known_at, max(version) OVER (
-                PARTITION BY entity ORDER BY known_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-            ) AS winner
-            FROM (
-                SELECT entity, greatest(valid_from, recorded_at) AS known_at,
-                       struct_pack(valid_from := valid_from, recorded_at := recorded_at, id := id) AS version
-                FROM {versions}
-            ) AS known
-        ) AS best
-        ON request.entity = best.entity AND request.asked_at >= best.known_at
+        WITH entities AS (
+            SELECT entity, ROW_NUMBER() OVER () AS number FROM (SELECT DISTINCT entity FROM {requests})
+        ), placed AS (
+            SELECT number, version, greatest(valid_from, recorded_at) AS known_at,
+                   ROW_NUMBER() OVER (PARTITION BY number ORDER BY valid_from, recorded_at, id) AS place
+            FROM {versions} JOIN entities USING (entity)
+        ), records AS (
+            SELECT number, version, known_at
+            FROM placed
+            QUALIFY place > COALESCE(MAX(place) OVER (
+                PARTITION BY number ORDER BY known_at, place DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 0)
+        )
+        SELECT asked.request AS request, records.version AS version
+        FROM (SELECT request, number, asked_at FROM {requests} JOIN entities USING (entity)) AS asked
+        ASOF LEFT JOIN records ON asked.number = records.number AND asked.asked_at >= records.known_at
     """

@@ -35,20 +35,24 @@ def fast_as_of(
 ) -> dict[Request, tuple | None]:
     """The same through the engine."""
     request_file, version_file = folder / "requests.parquet", folder / "versions.parquet"
-    _write(request_file, {"entity": pa.string(), "asked_at": TIMESTAMP}, requests)
+    asked = [(number, *request) for number, request in enumerate(requests)]
+    known = [(number, *version) for number, version in enumerate(versions)]
+    _write(request_file, {"request": pa.int64(), "entity": pa.string(), "asked_at": TIMESTAMP}, asked)
     _write(
         version_file,
-        {"entity": pa.string(), "valid_from": TIMESTAMP, "recorded_at": TIMESTAMP, "id": pa.string()},
-        versions,
+        {
+            "version": pa.int64(),
+            "entity": pa.string(),
+            "valid_from": TIMESTAMP,
+            "recorded_at": TIMESTAMP,
+            "id": pa.string(),
+        },
+        known,
     )
     engine = Engine(folder / "scratch", threads=threads)
     rows = engine.rows(as_of_sql("requests", "versions"), {"requests": [request_file], "versions": [version_file]})
-    return {
-        (row["entity"], row["asked_at"]): (row["valid_from"], row["recorded_at"], row["id"])
-        if row["valid_from"]
-        else None
-        for row in rows
-    }
+    assert sorted(row["request"] for row in rows) == list(range(len(requests))), "one row per request"
+    return {requests[row["request"]]: None if row["version"] is None else versions[row["version"]][1:] for row in rows}
 
 
 def _write(path: Path, schema: dict[str, pa.DataType], rows: list[tuple]) -> None:

@@ -91,9 +91,10 @@ def test_column_lineage_follows_steps_and_leaves_out_filters(tmp_path: Path) -> 
 
 
 def test_column_lineage_sees_through_an_as_of_join(tmp_path: Path) -> None:
-    text = "CREATE TEMP TABLE x AS SELECT w.entity, w.valid_from AS since FROM as_of('asked', 'versions') AS w"
-    columns = ("entity", "valid_from", "recorded_at", "id")
-    found = column_lineage(
-        sql_file(tmp_path, text, "seen"), "x", {"asked": ("entity", "asked_at"), "versions": columns}
+    text = (
+        "CREATE TEMP TABLE winners AS SELECT w.request, w.version FROM as_of('asked', 'versions') AS w;"
+        "CREATE TEMP TABLE x AS SELECT w.request, v.size FROM winners AS w JOIN versions AS v ON v.version = w.version"
     )
-    assert found == {"entity": [("asked", "entity")], "since": [("versions", "valid_from")]}
+    asked, known = ("request", "entity", "asked_at"), ("version", "entity", "valid_from", "recorded_at", "id", "size")
+    found = column_lineage(sql_file(tmp_path, text, "seen"), "x", {"asked": asked, "versions": known})
+    assert found == {"request": [("asked", "request")], "size": [("versions", "size")]}
