@@ -8,7 +8,7 @@ BIN := .venv/bin
 COMMANDS := $(BIN)/python -m platform_assets.commands
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo ui late-event stop migrate preflight test lint bench clean
+.PHONY: setup demo ui late-event stop migrate preflight collect-garbage chromium screenshots test test-faults lint bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -44,20 +44,41 @@ migrate: $(INSTALLED) .env  ## show the SQL of pending migrations; APPLY=1 runs 
 preflight: $(INSTALLED) .env  ## name what your Postgres, lake and MLflow lack
 	$(COMMANDS) preflight
 
+collect-garbage: $(INSTALLED) .env  ## list what in the lake nothing names; APPLY=1 marks it, and deletes what was marked DAYS=7 ago
+	$(COMMANDS) collect-garbage $(if $(APPLY),--apply) $(if $(DAYS),--minimum-age-days $(DAYS))
+
+chromium:  ## Debian's Chromium, for the tests that open the UI; where it cannot be installed they are skipped
+	@if chromium --version >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null \
+	    || echo "chromium could not be installed: tests that open the UI in a browser are skipped"; \
+	else echo "no chromium (as root on Debian: make chromium): tests that open the UI in a browser are skipped"; fi
+
+screenshots: $(INSTALLED) chromium  ## photograph the demo's pages for the README; while `make ui` runs
+	$(BIN)/python -m platform_assets_tests.end_to_end.screenshots
+
 # Tests bring their own services and folders: the settings of .env must not reach them.
-test: $(INSTALLED)  ## every test
-	env -u PLATFORM_HOME -u PLATFORM_PLANNER_START -u PLATFORM_PLANNER_END -u PLATFORM_PLANNER_MINIMUM_ROWS \
-	  -u PLATFORM_LAKE_URL -u PLATFORM_WAREHOUSE_URL -u PLATFORM_SOURCE_URL -u PLATFORM_ALERT_WEBHOOK \
-	  -u PLATFORM_LAKE_SINGLE_WRITER -u MLFLOW_TRACKING_URI -u DAGSTER_HOME -u PLATFORM_DAGSTER_STORAGE \
-	  -u AWS_ENDPOINT_URL -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u PLATFORM_DAGSTER_URL \
-	  $(BIN)/python -m pytest -n 2 --dist loadfile
+UNSET := env -u PLATFORM_HOME -u PLATFORM_PLANNER_START -u PLATFORM_PLANNER_END -u PLATFORM_PLANNER_MINIMUM_ROWS \
+  -u PLATFORM_LAKE_URL -u PLATFORM_WAREHOUSE_URL -u PLATFORM_SOURCE_URL -u PLATFORM_ALERT_WEBHOOK \
+  -u PLATFORM_LAKE_SINGLE_WRITER -u MLFLOW_TRACKING_URI -u DAGSTER_HOME -u PLATFORM_DAGSTER_STORAGE \
+  -u AWS_ENDPOINT_URL -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u PLATFORM_DAGSTER_URL
+test: $(INSTALLED) chromium  ## every test; of the points of failure a seeded sample
+	$(UNSET) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-faults: $(INSTALLED)  ## kill publishers and collectors at every point there is, and print how many
+	$(UNSET) $(BIN)/python -m pytest -n 2 -m faults --every-kill-point --timeout 3600
 
 lint: $(INSTALLED)  ## ruff and pyright
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright
 
-bench: $(INSTALLED)  ## ratios against peers, measured in one run
+# Feast wants other versions than this project, so it has an environment of its own.
+.venv-feast/bin/feast:
+	$(PYTHON) -m venv .venv-feast
+	.venv-feast/bin/python -m pip install --quiet --disable-pip-version-check 'feast[duckdb]==0.67.0'
+
+bench: $(INSTALLED) .venv-feast/bin/feast  ## ratios against peers, measured in one run
 	$(BIN)/python -m benchmarks
 
 clean:  ## delete everything made here but the settings
 	test ! -x $(BIN)/python || $(COMMANDS) stop || true
-	rm -rf .venv .platform build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-feast .platform build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,11 +1,11 @@
 """The lake: publishes a partition of an asset as a whole or not at all, in a local folder or on S3.
 
     <path>/manifest.json                                 the pointer: what is current
-    <path>/revisions/<digest>/revision.json              the digest's first manifest, never changed
-    <path>/revisions/<digest>/<sha256, 16 of it>/<name>  files, named by their content, never changed
+    <path>/revisions/<digest>/revision.json              the record: the digest's first manifest (record.py)
+    <path>/revisions/<digest>/<sha256, 16 of it>-<random>/<name>  files, written once
 
-A publication (1) writes its files, (2) creates revision.json unless it is there, (3) moves the pointer by compare-and-swap.
-Only (3) is visible, so a writer that dies before it leaves nothing but files that no manifest names.
+A publication (1) writes its files, (2) creates the record unless it is there, (3) moves the pointer by compare-and-swap.
+Only (3) is visible, so a writer that dies before it leaves nothing but files that no pointer names.
 
 Guarantees:
 - Atomic: a reader that follows pointer -> manifest -> files sees one whole revision, the one before or the one after.
@@ -15,7 +15,8 @@ Guarantees:
 - Idempotent: the same content for the same reasons writes nothing; for other reasons, it reuses the data files. A write
   that succeeded although its answer was lost is recognised by the manifest's bytes. (One that arrives after its error was
   reported is a late success, and the retry finds it.)
-- History: every revision stays readable by digest, with the lineage that was first recorded for it.
+- History: every revision stays readable by digest, with the lineage that was first recorded for it, until the garbage
+  collector, which nobody has to run, finds that nothing names it (garbage.py).
 - Checked: size and SHA-256 of every file are in the manifest; a truncated or altered file raises Corrupt.
 
 They rest on: a local disk with atomic rename and link, fsync and flock (no NFS); or S3 with strong read-after-write
@@ -31,6 +32,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from platform_assets.core import digest as digests
+from platform_assets.core.folder_store import FolderStore
 from platform_assets.core.publishing import (
     Content,
     Expected,
@@ -38,18 +40,17 @@ from platform_assets.core.publishing import (
     Publisher,
     Source,
     file_key,
-    pointer_key,
-    read_manifest,
-    record_key,
     to_parts,
 )
-from platform_assets.core.revision import Address, File, Input, Lineage, Publication, Revision, require_names
+from platform_assets.core.record import pointer_key, read_record
+from platform_assets.core.redaction import without_password
+from platform_assets.core.revision import Address, File, Input, Lineage, Publication, Revision, from_json, require_names
 from platform_assets.core.s3_store import S3Store
-from platform_assets.core.stores import Corrupt, FolderStore, LakeError, Store, StoreUnsuitable
+from platform_assets.core.stores import Corrupt, LakeError, Store, StoreUnreachable, StoreUnsuitable
 
 __all__ = [
     "Address", "Corrupt", "File", "Input", "Lake", "LakeError", "Lineage", "Publication",
-    "PublicationConflict", "Revision", "StoreUnsuitable",
+    "PublicationConflict", "Revision", "StoreUnreachable", "StoreUnsuitable",
 ]  # fmt: skip
 
 
@@ -69,14 +70,17 @@ class Lake:
 
     def current(self, address: Address) -> Revision | None:
         """What is published; None when nothing ever was."""
-        return read_manifest(self.store, self.root, address, pointer_key(address))
+        key = pointer_key(address)
+        found = self.store.read(key)
+        return from_json(found[0], address, self.root, key) if found else None
 
     def revision(self, address: Address, digest: str) -> Revision:
         """The revision of a digest, current or not, with its first lineage and side files. Raises LakeError if unknown."""
-        found = read_manifest(self.store, self.root, address, record_key(address, digest))
-        if found is None:
-            raise LakeError(f"{self.root}/{address.path} has no revision {digest}")
-        return found
+        found = read_record(self.store, self.root, address, digest)
+        if found is None or found.revision is None:
+            collected = f" any more: nothing named it, and it was collected at {found.since}" if found else ""
+            raise LakeError(f"{self.root}/{address.path} has no revision {digest}{collected}")
+        return found.revision
 
     def publish_table(
         self, address: Address, tables: Mapping[str, Path], lineage: Lineage, *,
@@ -147,10 +151,15 @@ class Lake:
 def _open_store(url: str, single_writer: bool) -> tuple[str, Store]:
     if url.startswith("s3://"):
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
+        if "@" in bucket:
+            # It would be written into every manifest.
+            raise LakeError(
+                "PLATFORM_LAKE_URL holds credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
+            )
         if bucket:
             return f"s3://{bucket}/{prefix}".rstrip("/"), S3Store(bucket, prefix, single_writer)
     if not url or "://" in url:
-        raise LakeError(f"PLATFORM_LAKE_URL is {url!r}; write a folder's path or s3://bucket/prefix")
+        raise LakeError(f"PLATFORM_LAKE_URL is {without_password(url)!r}; write a folder's path or s3://bucket/prefix")
     root = Path(url).expanduser().absolute()
     return str(root), FolderStore(root)
 

@@ -8,16 +8,26 @@ AWS_* environment; no message shows them.
 from __future__ import annotations
 
 import os
-import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from platform_assets.core.stores import AlreadyExists, Conflict, Corrupt, LakeError, StoreUnsuitable
+from platform_assets.core.s3_errors import is_no_bucket, translated
+from platform_assets.core.stores import (
+    PROBE,
+    AlreadyExists,
+    Conflict,
+    Corrupt,
+    Entry,
+    StoreUnreachable,
+    StoreUnsuitable,
+    disk_errors,
+)
 
 if TYPE_CHECKING:
     import obstore.store
@@ -28,7 +38,8 @@ CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = timedelta(seconds=10), timedelta(
 # A transfer keeps at most 4 * 16 MiB in memory.
 UPLOADS_AT_ONCE = 4
 RETRIES, RETRY_TIMEOUT = 4, timedelta(minutes=2)
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+# A conditional write is no request that the client may repeat by itself: seconds before it is repeated here.
+PAUSES = (0.1, 0.5, 2.0)
 # What this process found out about conditional writes, by endpoint, bucket and prefix.
 _probed: dict[tuple[str, str, str], bool] = {}
 
@@ -61,7 +72,7 @@ class S3Store:
                 found = obstore.get(self._client, key)
                 return bytes(found.bytes()), found.meta["e_tag"] or ""
             except FileNotFoundError as error:
-                if _is_no_bucket(error):
+                if is_no_bucket(error):
                     raise
                 return None
 
@@ -80,7 +91,7 @@ class S3Store:
         import obstore
 
         path = folder / key.rsplit("/", 1)[-1]
-        with self._translated(key):
+        with self._translated(key), disk_errors(folder):
             found = obstore.get(self._client, key)
             with path.open("wb") as file:
                 for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
@@ -99,11 +110,12 @@ class S3Store:
 
         A killed process leaves invisible parts; a lifecycle rule of the bucket should expire those.
         """
-        import obstore
-
         self.check()
-        with self._translated(key):
-            obstore.put(self._client, key, path, chunk_size=CHUNK_BYTES, max_concurrency=UPLOADS_AT_ONCE)
+        try:
+            self._upload(key, path)
+        except StoreUnreachable:
+            # Where the answer to an upload's last request was lost, the client's repetition finds that upload gone.
+            self._upload(key, path)
 
     def copy(self, source: str, key: str) -> None:
         """Copied by the server, which on AWS ends at 5 GB."""
@@ -128,7 +140,43 @@ class S3Store:
                 raise Conflict(f"{key} was changed by another writer")
         return self._put_if(key, content, etag)
 
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """The time is the server's."""
+        import obstore
+
+        with self._translated(prefix):
+            for page in obstore.list(self._client, prefix or None):
+                for found in page:
+                    yield Entry(found["path"], found["size"], found["last_modified"])
+
+    def delete(self, key: str) -> None:
+        """One DELETE request."""
+        import obstore
+
+        with suppress(Corrupt), self._translated(key):
+            obstore.delete(self._client, key)
+
+    def _upload(self, key: str, path: Path) -> None:
+        import obstore
+
+        with self._translated(key):
+            obstore.put(self._client, key, path, chunk_size=CHUNK_BYTES, max_concurrency=UPLOADS_AT_ONCE)
+
     def _put_if(self, key: str, content: bytes, etag: str | None) -> str:
+        """Repeated while the store does not answer; a write that succeeded although its answer was lost is recognised."""
+        for pause in (*PAUSES, None):
+            try:
+                return self._put_if_once(key, content, etag)
+            except (Conflict, StoreUnreachable) as error:
+                found = self.read(key)
+                if found is not None and found[0] == content:
+                    return found[1]
+                if pause is None or isinstance(error, Conflict):
+                    raise
+            time.sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    def _put_if_once(self, key: str, content: bytes, etag: str | None) -> str:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -166,45 +214,16 @@ class S3Store:
 
     def _probe(self) -> bool:
         """Whether a second create and a swap with an outdated etag are refused, on a key of its own."""
-        import obstore
-
-        key = f".probe/{uuid4().hex}"
+        key = f"{PROBE}/{uuid4().hex}"
         try:
             first = self._put_if(key, b"1", None)
             self.put(key, b"2")
             return _refuses(lambda: self._put_if(key, b"3", None)) and _refuses(lambda: self._put_if(key, b"4", first))
         finally:
-            with suppress(Corrupt), self._translated(key):
-                obstore.delete(self._client, key)
+            self.delete(key)
 
-    def _place(self, key: str) -> str:
-        return "s3://" + "/".join(part for part in (self.bucket, self.prefix, key) if part)
-
-    @contextmanager
-    def _translated(self, key: str) -> Iterator[None]:
-        """Turns the client's errors into a LakeError that names the remedy; their texts may hold what must not be logged."""
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-
-        place = self._place(key)
-        try:
-            yield
-        except FileNotFoundError as error:
-            if _is_no_bucket(error):
-                raise LakeError(
-                    f"bucket {self.bucket} does not exist: create it, or correct PLATFORM_LAKE_URL"
-                ) from None
-            raise Corrupt(f"{place} is missing") from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise LakeError(
-                f"access to {place} was refused ({_code(error) or 'no reason given'}): check AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY, AWS_REGION and the bucket's policy"
-            ) from None
-        except BaseError as error:
-            if "169.254.169.254" in str(error):
-                raise LakeError("no credentials for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-            raise LakeError(
-                f"{place} cannot be used: check AWS_ENDPOINT_URL and that the store runs ({_detail(error)})"
-            ) from None
+    def _translated(self, key: str) -> AbstractContextManager[None]:
+        return translated(self.bucket, "s3://" + "/".join(part for part in (self.bucket, self.prefix, key) if part))
 
 
 def _refuses(write: Callable[[], object]) -> bool:
@@ -213,21 +232,3 @@ def _refuses(write: Callable[[], object]) -> bool:
     except Conflict:
         return True
     return False
-
-
-def _is_no_bucket(error: FileNotFoundError) -> bool:
-    # A missing bucket must not read as "nothing published yet".
-    return _code(error) == "NoSuchBucket"
-
-
-def _code(error: Exception) -> str | None:
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found.group(1) if found else None
-
-
-def _detail(error: Exception) -> str:
-    text = _code(error) or str(error).partition("\n")[0]
-    for name in _SECRETS:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, f"<{name}>")
-    return text[:300]

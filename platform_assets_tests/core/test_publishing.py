@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from platform_assets.core.digest import digest_table
-from platform_assets.core.lake import Lake, LakeError, Publication, PublicationConflict
+from platform_assets.core.lake import Lake, LakeError, PublicationConflict
 from platform_assets_tests.core.lake_cases import ADDRESS, TABLE, ids_of, lineage, publish, write
 from platform_assets_tests.lake_stores import open_again
-
-WRITERS = 8
 
 
 class Wrapped:
@@ -132,64 +129,6 @@ def test_a_torn_write_is_never_seen(lake: Lake, tmp_path: Path) -> None:
         for reader in readers:
             reader.result()
     assert len(set(seen)) > 1
-
-
-def test_of_writers_that_race_one_wins_each_round_and_all_stay_readable(contested_lake: Lake, tmp_path: Path) -> None:
-    for round_number in range(3):
-        before, gate = contested_lake.current(ADDRESS), threading.Barrier(WRITERS)
-
-        def race(writer: int, before=before, gate=gate, first=round_number * 100) -> str | None:
-            lake = open_again(contested_lake)
-            gate.wait()
-            try:
-                return publish(lake, tmp_path, [first, writer], expected=before).revision.digest
-            except PublicationConflict:
-                return None
-
-        with ThreadPoolExecutor(WRITERS) as pool:
-            won = [digest for digest in pool.map(race, range(WRITERS)) if digest]
-        assert len(won) == 1
-        current = contested_lake.current(ADDRESS)
-        assert current is not None
-        assert (current.digest, len(ids_of(contested_lake, current, tmp_path / "scratch"))) == (won[0], 2)
-
-
-def test_writers_of_the_same_content_share_one_set_of_files(contested_lake: Lake, tmp_path: Path) -> None:
-    gate = threading.Barrier(WRITERS)
-
-    def race(writer: int) -> Publication:
-        gate.wait()
-        ids = [*range(writer, 50), *range(writer)]
-        return publish(open_again(contested_lake), tmp_path, ids, lineage(code_version=str(writer)), expected=None)
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        done = list(pool.map(race, range(WRITERS)))
-    assert len({publication.revision.file(TABLE) for publication in done}) == 1
-    assert contested_lake.current(ADDRESS) in [publication.revision for publication in done]
-
-
-def _race_in_a_process(root: Path, source: Path, rounds: int) -> int:
-    lake, won = Lake(root), 0
-    for _ in range(rounds):
-        try:
-            lake.publish_files(ADDRESS, {"model.bin": source}, lineage(), expected=lake.current(ADDRESS))
-            won += 1
-        except PublicationConflict:
-            continue
-    return won
-
-
-def test_processes_that_race_leave_a_readable_manifest(folder_lake: Lake, tmp_path: Path) -> None:
-    sources = [tmp_path / f"model-{number}" for number in range(WRITERS)]
-    for source in sources:
-        source.write_text(source.name)
-    with ProcessPoolExecutor(WRITERS, multiprocessing.get_context("spawn")) as pool:
-        won = list(pool.map(_race_in_a_process, [Path(folder_lake.root)] * WRITERS, sources, [20] * WRITERS))
-    assert sum(won) >= 1
-    current = folder_lake.current(ADDRESS)
-    assert current is not None
-    assert folder_lake.fetch(current, "model.bin", tmp_path / "scratch", verify=True).read_text().startswith("model-")
-    assert not list(Path(folder_lake.root).rglob("*.part"))
 
 
 def test_details_that_are_not_json_are_refused_before_anything_is_written(folder_lake: Lake, tmp_path: Path) -> None:
