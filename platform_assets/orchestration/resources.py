@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.core.redaction import without_user
 from platform_assets.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class MlflowResource(dg.ConfigurableResource):
     def run_url(self, run: Run) -> str:
         """Where a person looks at a run; an embedded MLflow is shown by `make ui`."""
         uri = self.resolve_uri()
-        server = uri.rstrip("/") if uri.startswith("http") else EMBEDDED_UI
+        server = without_user(uri).rstrip("/") if uri.startswith("http") else EMBEDDED_UI
         return f"{server}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
 
     @contextmanager
@@ -110,32 +111,33 @@ class MlflowResource(dg.ConfigurableResource):
         from platform_assets.core.tracking import DAGSTER_RUN_ID, Tracking
 
         tracking = Tracking(self.resolve_uri())
-        tracking.experiment_id(experiment)
-        known = tracking.parent_run(experiment, context.run.run_id)
-        parent = self._open_parent(context, experiment, known)
+        parent_id = tracking.open_parent_run(experiment, context.run.run_id, context.run.job_name)
+        with tracking.translated():
+            parent = self._open_parent(context, experiment, parent_id)
         asset = context.asset_key.to_user_string()
         named = {DAGSTER_RUN_ID: context.run.run_id, "dagster_asset": asset, "dagster_partition": partition, **tags}
-        status = "FAILED"
-        try:
-            with tracking.run(experiment, f"{asset} {partition}", named, parent.mlflow_run_id) as run:
-                yield run
-            status = "FINISHED"
-        finally:
-            parent.end_run(status)
+        with tracking.ended(parent.end_run), tracking.run(experiment, f"{asset} {partition}", named, parent_id) as run:
+            yield run
 
-    def _open_parent(self, context: dg.AssetExecutionContext, experiment: str, run_id: str | None) -> Any:
+    def finished_run(
+        self, context: dg.AssetExecutionContext, experiment: str, partition: str, tags: Mapping[str, str]
+    ) -> Run | None:
+        """The run that any Dagster run finished for this partition with these tags; None when there is none."""
+        from platform_assets.core.tracking import Tracking
+
+        named = {"dagster_asset": context.asset_key.to_user_string(), "dagster_partition": partition, **tags}
+        return Tracking(self.resolve_uri()).finished_run(experiment, named)
+
+    def _open_parent(self, context: dg.AssetExecutionContext, experiment: str, run_id: str) -> Any:
         from dagster_mlflow.resources import MlFlow
 
         # The class is what the `mlflow_tracking` resource yields. It is built here rather than as a resource because
         # importing it loads mlflow (seconds, 200 MB), which definitions and most assets must not pay for.
         config = {"experiment_name": experiment, "mlflow_tracking_uri": self.resolve_uri(), "mlflow_run_id": run_id}
         warnings.simplefilter("ignore", dg.BetaWarning)  # the class is beta; what is used of it is pinned by tests
-        handle = MlFlow(
+        return MlFlow(
             SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config)
         )
-        # Its methods are MLflow's, set on the class at import.
-        handle.mlflow_run_id = handle.active_run().info.run_id  # pyright: ignore[reportAttributeAccessIssue]
-        return handle
 
 
 def embedded_tracking_uri(settings: Settings) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
-from platform_assets.core.tracking import DAGSTER_RUN_ID, DatasetReference, Tracking, TrackingError
+from platform_assets.core.tracking import DAGSTER_RUN_ID, DatasetReference, Tracking, TrackingError, TrackingUnreachable
+from platform_assets.core.warehouse import database_url
 
 EXPERIMENT = "planner_training"
 
@@ -67,3 +70,72 @@ def test_creating_the_experiments_again_changes_nothing(tracking: Tracking, tmp_
     before = tracking.experiment_id(EXPERIMENT)
     tracking.create_experiments(tmp_path)
     assert tracking.experiment_id(EXPERIMENT) == before
+
+
+def test_a_finished_run_is_found_by_all_its_tags_and_an_open_or_failed_one_is_not(tracking: Tracking) -> None:
+    tags = {"dataset_version": "2026-02-06", "digest": "d" * 32, "published_at": "2026-02-06T01:02:03.4+00:00"}
+    with pytest.raises(ZeroDivisionError), tracking.run(EXPERIMENT, "broken", tags):
+        raise ZeroDivisionError
+    with tracking.run(EXPERIMENT, "week", tags) as run:
+        assert tracking.finished_run(EXPERIMENT, tags) is None
+    found = tracking.finished_run(EXPERIMENT, tags)
+    assert found is not None
+    assert (found.run_id, found.experiment_id) == (run.run_id, run.experiment_id)
+    assert tracking.finished_run(EXPERIMENT, {**tags, "digest": "e" * 32}) is None
+
+
+def test_a_nested_run_that_broke_off_is_failed_even_when_its_dagster_run_succeeded_in_the_end(
+    tracking: Tracking,
+) -> None:
+    parent = tracking.open_parent_run(EXPERIMENT, "mended", "planner_weeks")
+    assert tracking.open_parent_run(EXPERIMENT, "mended", "planner_weeks") == parent
+    tags = {DAGSTER_RUN_ID: "mended", "mlflow.parentRunId": parent}
+    child = tracking.client.create_run(tracking.experiment_id(EXPERIMENT), tags=tags).info.run_id
+    tracking.end_runs_of("mended", "FINISHED")
+    status = {run: tracking.client.get_run(run).info.status for run in (parent, child)}
+    assert status == {parent: "FINISHED", child: "FAILED"}
+
+
+def test_a_server_that_is_away_is_named_with_the_remedy_and_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = Tracking("http://person:topsecret@127.0.0.1:1")
+    for attempt in (
+        lambda: away.experiment_id(EXPERIMENT), lambda: away.end_runs_of("x", "FAILED"), lambda: away.create_experiments(None),
+        lambda: away.run(EXPERIMENT, "week", {}).__enter__(), lambda: away.open_parent_run(EXPERIMENT, "x", "job"),
+    ):  # fmt: skip
+        with pytest.raises(TrackingUnreachable, match="is the server running, and is MLFLOW_TRACKING_URI") as caught:
+            attempt()
+        assert "topsecret" not in str(caught.value)
+
+
+def test_waiting_for_a_server_is_bounded_unless_a_person_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    Tracking("http://127.0.0.1:1")
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "3"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+
+
+def test_what_mlflow_and_its_database_refuse_is_not_taken_for_a_server_that_is_away(tracking: Tracking) -> None:
+    with pytest.raises(TrackingError, match="refused") as caught, tracking.translated():
+        tracking.client.get_run("0" * 32)
+    assert not isinstance(caught.value, TrackingUnreachable)
+    missing = create_engine(database_url(tracking.uri, "no_such_database"))
+    with pytest.raises(TrackingError, match="does not exist") as caught, tracking.translated():
+        missing.connect()
+    assert not isinstance(caught.value, TrackingUnreachable)
+    with pytest.raises(TrackingUnreachable), tracking.translated():
+        create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing").connect()
+
+
+def test_an_error_that_is_not_mlflows_stays_its_own_and_is_not_hidden_by_a_run_that_cannot_be_ended(
+    tracking: Tracking,
+) -> None:
+    def cannot_end(status: str) -> None:
+        raise ConnectionError(status)
+
+    with pytest.raises(PermissionError) as caught, tracking.translated(), tracking.ended(cannot_end):
+        raise PermissionError("disk")
+    assert "could not be ended yet" in caught.value.__notes__[0]

@@ -10,7 +10,8 @@ import pytest
 
 from platform_assets.core.lake import Address, Lake, Lineage, PublicationConflict
 from platform_assets.core.quality import Outcome
-from platform_assets.orchestration import checks, partitioned
+from platform_assets.core.warehouse import Unreachable, WarehouseError
+from platform_assets.orchestration import checks, failures, partitioned
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-06")
 KEY = dg.AssetKey(["rooms", "numbers"])
@@ -128,23 +129,28 @@ def test_partitions_that_were_done_before_a_failure_are_reported(lake: Lake, tmp
         assert instance.get_materialized_partitions(KEY) == {"2026-01-01", "2026-01-02"}
 
 
-def test_a_conflict_is_tried_again_and_another_error_is_not(
+def test_transient_failures_are_tried_again_and_others_end_the_step_at_once(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitioned, "RETRY_SECONDS", 0)
-    tries: list[Exception] = [PublicationConflict("moved"), PublicationConflict("moved again")]
+    monkeypatch.setattr(failures, "WAITS_SECONDS", (0, 0, 0))
+    tries: list[Exception] = []
 
-    def conflict_twice(day: str) -> None:
+    def fail(day: str) -> None:
         if tries:
-            raise tries.pop()
+            raise tries.pop(0)
 
-    with dg.DagsterInstance.ephemeral() as instance:
-        asset = definitions(lake, tmp_path, {}, conflict_twice)
-        assert dg.materialize([asset], instance=instance, partition_key="2026-01-01").success
-        tries.append(ValueError("wrong for good"))
-        result = dg.materialize([asset], instance=instance, partition_key="2026-01-02", raise_on_error=False)
-        assert not result.success
-        assert not [event for event in result.all_events if event.is_step_up_for_retry]
+    def attempts(day: str, *errors: Exception) -> tuple[bool, int]:
+        tries[:] = errors
+        with dg.DagsterInstance.ephemeral() as instance:
+            asset = definitions(lake, tmp_path, {}, fail)
+            result = dg.materialize([asset], instance=instance, partition_key=day, raise_on_error=False)
+            return result.success, 1 + sum(event.is_step_restarted for event in result.all_events)
+
+    away = Unreachable("the database is away; is the server running?")
+    assert attempts("2026-01-01", PublicationConflict("moved"), away) == (True, 3)
+    assert attempts("2026-01-02", *[away] * 9) == (False, 4)
+    assert attempts("2026-01-03", ValueError("a bug")) == (False, 1)
+    assert attempts("2026-01-04", WarehouseError("no such table; run `make preflight`")) == (False, 1)
 
 
 def test_the_gate_in_the_asset_refuses_a_partition_by_its_recorded_checks(lake: Lake, tmp_path: Path) -> None:

@@ -73,14 +73,14 @@ def _connected(url: str) -> Iterator[Connection]:
     from sqlalchemy import create_engine, pool
     from sqlalchemy.exc import OperationalError
 
-    from platform_assets.core.warehouse import Unreachable, unreachable
+    from platform_assets.core.warehouse import failure
 
     engine = create_engine(sqlalchemy_url(url), poolclass=pool.NullPool)
     try:
         try:
             connection = engine.connect()
         except OperationalError as error:
-            raise Unreachable(unreachable(url, error.orig or error)) from None
+            raise failure(url, error.orig or error) from None
         with connection:
             yield connection
     finally:

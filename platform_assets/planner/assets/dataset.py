@@ -76,10 +76,12 @@ def _produce(
 
     before = lake.current(dataset_address(week))
     days = partitions.days_of_week(week)
-    enriched = common.require(lake, ENRICHED_PLANS, days, f"dataset {partitions.dataset_date(week)}")
+    # Events first: a day that failed its check was not enriched, and the refusal names the cause, not what is missing for it.
     events = common.require(lake, EVENTS, days, f"dataset {partitions.dataset_date(week)}")
     for day in days:
         checks.require_passed(EVENTS, day, events[day], EVENTS_CHECKS)
+    enriched = common.require(lake, ENRICHED_PLANS, days, f"dataset {partitions.dataset_date(week)}")
+    for day in days:
         checks.require_passed(ENRICHED_PLANS, day, enriched[day], ENRICHED_CHECKS)
     oldest = partitions.trailing_weeks(week, TRAILING_WEEKS + 1)[0]
     built = weekly.build_week(
@@ -156,12 +158,20 @@ def _publish(
 def _register(
     context: dg.AssetExecutionContext, mlflow: MlflowResource, week: str, publication: "Publication", built: "BuiltWeek"
 ) -> str:
-    """One MLflow run per built week; returns its address for people."""
+    """One finished MLflow run for what the week's manifest says; returns its address for people.
+
+    By the manifest's time, not by the digest alone: the same rows may come with another summary. And not by whether this
+    publication moved the pointer: an earlier try may have died between its publication and its MLflow run.
+    """
     from platform_assets.core import dataset
     from platform_assets.core.tracking import DatasetReference
 
     version, digest = partitions.dataset_date(week), publication.revision.digest
-    tags = {"dataset_version": version, "digest": digest, "task": "dataset"}
+    tags = {
+        "dataset_version": version, "digest": digest, "task": "dataset", "published_at": publication.revision.created_at,
+    }  # fmt: skip
+    if known := mlflow.finished_run(context, EXPERIMENT, week, tags):
+        return mlflow.run_url(known)
     with mlflow.partition_run(context, EXPERIMENT, week, tags) as run:
         run.log_metrics({"row_count": float(publication.revision.rows or 0)})
         run.log_dataset(
@@ -180,15 +190,19 @@ def _register(
 
 
 def _metadata(publication: "Publication", built: "BuiltWeek", week: str, link: str) -> dict[str, Any]:
+    from platform_assets.core.tables import preview_markdown
     from platform_assets.orchestration.metadata import image, table_metadata
     from platform_assets.planner.lineage import dataset_lineage
 
+    # In the order in which a person asks: what it is, how it differs from before, where its run is, then the table itself.
     return {
-        **table_metadata(publication, built.training, dataset_lineage()),
         "dataset_version": partitions.dataset_date(week),
         "summary": dg.MetadataValue.md(built.summary.to_markdown()),
-        "mlflow_run": dg.MetadataValue.url(link),
         **{name.removesuffix(".png"): image(picture, name) for name, picture in built.pictures.items()},
+        "mlflow_run": dg.MetadataValue.url(link),
+        **table_metadata(publication, built.training, dataset_lineage()),
+        # Three nested columns: cut short, every row would show the same beginning.
+        "sample": dg.MetadataValue.md(preview_markdown(built.training, rows=3, width=500)),
     }
 
 

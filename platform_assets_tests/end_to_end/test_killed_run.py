@@ -1,0 +1,197 @@
+"""kill -9 of a range run, in each of its steps and inside an MLflow run: running the same range again leaves no trace of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from platform_assets.core.lake import Address, Lake
+from platform_assets.core.tracking import Tracking
+from platform_assets.orchestration import partitions
+from platform_assets.orchestration.automation import end_mlflow_runs_since
+from platform_assets.orchestration.partitioned import DATA_VERSION, RANGE_END, RANGE_START
+from platform_assets.orchestration.resources import LakeResource, MlflowResource, embedded_tracking_uri
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
+from platform_assets.planner.assets.dataset import EXPERIMENT, dataset_address
+from platform_assets.planner.definitions import build
+from platform_assets.simulators.meal_app import Scenario, load, simulate
+from platform_assets_tests.end_to_end.deployment import ROOT, Deployment, deployed
+
+START, END = date(2026, 1, 2), date(2026, 1, 9)
+WEEK = START.isoformat()
+DAYS = partitions.days_of_week(WEEK)
+DAILY = (EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS)
+PUBLISHED_BEFORE_THE_KILL = 3
+RUN = (
+    "from platform_assets.orchestration.local_runs import run_range\n"
+    "from platform_assets.planner.definitions import defs\n"
+    "run_range(defs, {job!r}, {first!r}, {last!r})\n"
+)
+# In the middle of the week's MLflow run: after its metrics, before its end.
+KILLED_WHILE_IT_LOGS = (
+    "import os, signal\n"
+    "from platform_assets.core import tracking\n"
+    "tracking.Run.log_file = lambda run, path: os.killpg(0, signal.SIGKILL)\n"
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def deployment() -> Iterator[Deployment]:
+    with deployed(START, END, minimum_rows=1) as found:
+        load(simulate(Scenario(seed=11, households=60, start=START, weeks=1)), found.source_url)
+        yield found
+
+
+def test_a_range_run_again_after_kills_publishes_every_partition_once(deployment: Deployment, tmp_path: Path) -> None:
+    expected = _undisturbed(deployment, tmp_path)
+
+    _kill_during(deployment, EVENTS)
+    assert None in _digests(deployment.lake, [address(EVENTS, day) for day in DAYS]).values()
+    _kill_during(deployment, ENRICHED_PLANS)
+    assert None in _digests(deployment.lake, [address(ENRICHED_PLANS, day) for day in DAYS]).values()
+    _finish(deployment, "planner_days", DAYS[0], DAYS[-1])
+
+    assert _digests(deployment.lake, list(expected)) == expected
+    assert all(_revisions(deployment, where) == 1 for where in expected)
+    assert _rows(deployment, EVENTS) + _rows(deployment, QUARANTINED_EVENTS) == _source_rows(deployment)
+    with deployment.instance() as instance:
+        for asset in DAILY:
+            assert instance.get_materialized_partitions(asset) == set(DAYS)
+            for day in DAYS:
+                assert _newest_version(instance, asset, day) == expected[address(asset, day)]
+    # The first killed run reported nothing, the second the events, whose step it had finished; the last run both.
+    runs = deployment.materializations(*DAILY)
+    assert {runs[ENRICHED_PLANS.to_user_string(), day] for day in DAYS} == {1}
+    assert {runs[EVENTS.to_user_string(), day] for day in DAYS} == {2}
+
+
+def test_a_week_killed_inside_its_mlflow_run_is_registered_once_and_nothing_stays_open(deployment: Deployment) -> None:
+    if _count_published(deployment, ENRICHED_PLANS) < len(DAYS):  # when this test runs alone
+        _finish(deployment, "planner_days", DAYS[0], DAYS[-1])
+    with _started(deployment, KILLED_WHILE_IT_LOGS + _program("planner_weeks", WEEK, WEEK)) as killed:
+        assert killed.wait(300) == -signal.SIGKILL
+    assert _statuses(deployment) == {"week": ["RUNNING"], "parent": ["RUNNING"]}
+    published = deployment.lake.current(dataset_address(WEEK))
+    assert published, "the kill came after the publication"
+
+    _finish(deployment, "planner_weeks", WEEK, WEEK)
+    assert deployment.lake.current(dataset_address(WEEK)) == published
+    assert _revisions(deployment, dataset_address(WEEK)) == 1
+    assert _statuses(deployment) == {"week": ["FINISHED", "RUNNING"], "parent": ["FINISHED", "RUNNING"]}
+    with deployment.instance() as instance:
+        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+            instance.report_run_failed(run)  # as run monitoring does when it finds the process gone
+        end_mlflow_runs_since(instance, MlflowResource(tracking_uri=_mlflow(deployment).uri), 0.0)
+        assert _newest_version(instance, DATASET, WEEK) == published.digest
+    assert _statuses(deployment) == {"week": ["FAILED", "FINISHED"], "parent": ["FAILED", "FINISHED"]}
+
+
+def _undisturbed(deployment: Deployment, folder: Path) -> dict[Address, str | None]:
+    """The digests that one run over the whole range leaves in another lake."""
+    definitions = build(deployment.settings, {"lake": LakeResource(url=str(folder / "lake"))})
+    tags = {RANGE_START: DAYS[0], RANGE_END: DAYS[-1]}
+    with dg.DagsterInstance.ephemeral(tempdir=str(folder)) as instance:
+        assert definitions.resolve_job_def("planner_days").execute_in_process(instance=instance, tags=tags).success
+    found = _digests(Lake(folder / "lake"), [address(asset, day) for asset in DAILY for day in DAYS])
+    assert None not in found.values()
+    return found
+
+
+def _kill_during(deployment: Deployment, asset: dg.AssetKey) -> None:
+    """Run the range, and kill its whole process group when some days of the asset are published and others are not."""
+    with _started(deployment, _program("planner_days", DAYS[0], DAYS[-1])) as process:
+        deadline = time.monotonic() + 300
+        while _count_published(deployment, asset) < PUBLISHED_BEFORE_THE_KILL:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def _finish(deployment: Deployment, job: str, first: str, last: str) -> None:
+    with _started(deployment, _program(job, first, last)) as process:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()[-3000:]
+
+
+@contextmanager
+def _started(deployment: Deployment, program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in a process group of its own, as a run worker is."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=deployment.home, env={**deployment.environment, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _program(job: str, first: str, last: str) -> str:
+    return RUN.format(job=job, first=first, last=last)
+
+
+def _count_published(deployment: Deployment, asset: dg.AssetKey) -> int:
+    return sum(_folder(deployment, address(asset, day), "manifest.json").exists() for day in DAYS)
+
+
+def _digests(lake: Lake, addresses: Sequence[Address]) -> dict[Address, str | None]:
+    found = {where: lake.current(where) for where in addresses}
+    return {where: revision and revision.digest for where, revision in found.items()}
+
+
+def _revisions(deployment: Deployment, where: Address) -> int:
+    return len(list(_folder(deployment, where, "revisions").iterdir()))
+
+
+def _folder(deployment: Deployment, where: Address, name: str) -> Path:
+    return Path(deployment.settings.lake_url) / where.path / name
+
+
+def _rows(deployment: Deployment, asset: dg.AssetKey) -> int:
+    found = [deployment.lake.current(address(asset, day)) for day in DAYS]
+    return sum(revision.rows or 0 for revision in found if revision)
+
+
+def _source_rows(deployment: Deployment) -> int:
+    with psycopg.connect(deployment.source_url) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM exp.events WHERE timestamp >= %s AND timestamp < %s", (START, END)
+        ).fetchone()
+    assert found
+    return found[0]
+
+
+def _newest_version(instance: dg.DagsterInstance, asset: dg.AssetKey, partition: str) -> str | None:
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    (record,) = instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization
+    return (record.asset_materialization.tags or {}).get(DATA_VERSION)
+
+
+def _mlflow(deployment: Deployment) -> Tracking:
+    return Tracking(embedded_tracking_uri(deployment.settings))
+
+
+def _statuses(deployment: Deployment) -> dict[str, list[str]]:
+    tracking = _mlflow(deployment)
+    found: dict[str, list[str]] = {"week": [], "parent": []}
+    for run in tracking.client.search_runs([tracking.experiment_id(EXPERIMENT)]):
+        found["week" if "dagster_partition" in run.data.tags else "parent"].append(run.info.status)
+    return {kind: sorted(statuses) for kind, statuses in found.items()}
