@@ -26,23 +26,22 @@ SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, DARK)
 
 
 def blank(height_inches: float) -> Figure:
-    """An empty figure of the standard width, with its own Agg canvas."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """An empty figure of the standard width."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(WIDTH_INCHES, height_inches), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def to_png(figure: Figure) -> bytes:
     """The figure as PNG, without a software tag: the bytes tell of the data alone."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn = BytesIO()
-    figure.savefig(drawn, format="raw")
-    width, height = figure.canvas.get_width_height(physical=True)
-    picture = Image.frombytes("RGBA", (width, height), drawn.getvalue()).convert("RGB")
+    # Drawn once: savefig draws everything a second time, only to find the layout that drawing has found anyway.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    size = canvas.get_width_height(physical=True)
+    picture = Image.frombytes("RGBA", size, bytes(canvas.buffer_rgba())).convert("RGB")
     target = BytesIO()
     picture.quantize(PALETTE_COLORS, dither=Image.Dither.NONE).save(target, format="PNG", optimize=True)
     return target.getvalue()

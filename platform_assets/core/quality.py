@@ -60,7 +60,8 @@ def share_below(name: str, part: int, whole: int, limit: float, what: str, warni
     share = part / whole if whole else 0.0
     surely = wilson_lower_bound(part, whole)
     reason = f"{what}: {part} of {whole} ({share:.2%}, surely above {surely:.2%}), limit {limit:.2%}"
-    metadata = {"part": part, "whole": whole, "share": share, "surely above": surely, "limit": limit}
+    shares = {"share": round(share, 6), "share_surely_above": round(surely, 6), "limit": limit}
+    metadata = {"rows_counted": part, "rows": whole, **shares}
     return Outcome(name, surely <= limit, reason, metadata, warning)
 
 

@@ -57,11 +57,12 @@ def weekly_from_days(gates: dg.AssetSelection | None = None) -> dg.AutomationCon
 def days_from_days() -> dg.AutomationCondition:
     """Request a day that is missing as soon as every upstream day of its look-back is there.
 
-    And again, while it is missing, when one of them changes: its first try may have been refused for what was mended since.
+    And again, while it is missing, when one of them is computed again: its first try may have been refused for what was mended
+    since. Computed, not changed: a day whose broken rows are gone has the digest it had, for they were in the quarantine.
     For the first fill only. A day that exists already and whose upstream changed is requested by `follow_changes`, which
     knows how far the change goes; the look-back of 35 days would request them all.
     """
-    due = AC.missing().newly_true() | (AC.missing() & AC.any_deps_match(AC.data_version_changed()))
+    due = AC.missing().newly_true() | (AC.missing() & AC.any_deps_match(AC.newly_updated()))
     return (
         due.since(AC.newly_requested() & ~due) & ~AC.any_deps_missing() & ~AC.any_deps_in_progress() & ~AC.in_progress()
     ).with_label("days_from_days")
@@ -105,7 +106,9 @@ def follow_changes(
             changed, affected, version = _change(record)
             for day in affected:
                 if is_stale(changed, day):
-                    requests[day] = dg.RunRequest(run_key=f"{day}:{changed}:{version}", partition_key=day)
+                    # With the record's id: a day that was refused and then mended has the version it had, and counts anew.
+                    run_key = f"{day}:{changed}:{version}:{record.storage_id}"
+                    requests[day] = dg.RunRequest(run_key=run_key, partition_key=day)
         return dg.SensorResult(
             run_requests=list(requests.values()),
             cursor=str(cursor),

@@ -1,0 +1,47 @@
+"""The README's pictures: pages of the demo's data, photographed while `make ui` runs (`make screenshots`).
+
+    python -m platform_assets_tests.end_to_end.screenshots --week 2026-02-27
+
+The pages are those that test_ui.py opens; which they are and what must stand on them is said in browser.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from platform_assets_tests.end_to_end import browser
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ASSETS = 4
+
+
+def main() -> None:
+    """Write every picture, and print where and how large it is."""
+    parser = argparse.ArgumentParser(description="Photograph the demo's pages for the README.")
+    parser.add_argument("--url", default="http://127.0.0.1:3000", help="address of Dagster's web server")
+    parser.add_argument("--week", default="2026-02-27", help="a week of the demo that has trailing weeks")
+    arguments = parser.parse_args()
+    if browser.find_chromium() is None:
+        raise SystemExit(browser.NO_CHROMIUM)
+    with browser.opened(arguments.url.rstrip("/")) as window:
+        _photograph(window, arguments.week)
+        window.expect_health()
+    for path in sorted(IMAGES.glob("*.png")):
+        print(f"{path.relative_to(IMAGES.parents[1])}  {path.stat().st_size / 1000:.0f} kB")
+
+
+def _photograph(window: browser.Window, week: str) -> None:
+    browser.open_asset_graph(window, ASSETS, "5 / 5 Passed", "9 partitions")
+    window.screenshot(IMAGES / "asset_graph.png")
+    browser.open_partition(window, "planner/dataset", week, "summary", "mlflow_run")
+    window.screenshot(IMAGES / "partition.png")
+    browser.open_check(window, "planner/events", "quarantine_share", week, "Passed")
+    window.screenshot(IMAGES / "check.png")
+    browser.open_drift_plot(window, week)
+    window.screenshot(IMAGES / "drift_plot.png")
+    browser.close_dialog(window)
+
+
+if __name__ == "__main__":
+    main()
