@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 from platform_assets.core import embedded_postgres, migrations
 from platform_assets.core.lake import Lake, LakeError
+from platform_assets.core.redaction import without_password
 from platform_assets.core.settings import Settings
 from platform_assets.core.tracking import EXPERIMENTS, Tracking
-from platform_assets.core.warehouse import Warehouse, WarehouseError, without_password
+from platform_assets.core.warehouse import Warehouse, WarehouseError
 from platform_assets.orchestration.resources import embedded_tracking_uri
 
 REQUIRED = {
@@ -66,7 +67,7 @@ def inspect(settings: Settings) -> Iterator[str]:
     warehouse = settings.warehouse_url or embedded_postgres.url(settings.postgres_folder)
     yield from _guarded(f"source {without_password(source)}", lambda: inspect_source(source))
     yield from _guarded(f"warehouse {without_password(warehouse)}", lambda: _inspect_schema(warehouse))
-    yield from _guarded(f"lake {settings.lake_url}", lambda: _inspect_lake(settings))
+    yield from _guarded(f"lake {without_password(settings.lake_url)}", lambda: _inspect_lake(settings))
     mlflow = without_password(settings.mlflow_tracking_uri or "embedded")
     yield from _guarded(f"MLflow {mlflow}", lambda: _inspect_mlflow(settings))
 

@@ -11,6 +11,7 @@ import sys
 import time
 
 from platform_assets.commands.setup import embedded_server_held, set_up, ui_lock
+from platform_assets.core.redaction import without_password
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration.resources import EMBEDDED_UI, embedded_tracking_uri
 
@@ -29,11 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
         processes = [
             subprocess.Popen(command, start_new_session=True) for command in commands(settings, arguments.port)
         ]
-        print(
-            f"\nDagster  http://127.0.0.1:{arguments.port}\nMLflow   {settings.mlflow_tracking_uri or EMBEDDED_UI}\n",
-            flush=True,
-        )
+        print(f"\n{addresses(settings, arguments.port)}\n", flush=True)
         return _wait(processes)
+
+
+def addresses(settings: Settings, port: int) -> str:
+    """What a person opens in a browser."""
+    mlflow = without_password(settings.mlflow_tracking_uri or EMBEDDED_UI)
+    return f"Dagster  http://127.0.0.1:{port}\nMLflow   {mlflow}"
 
 
 def _refuse_taken_ports(*ports: int) -> None:

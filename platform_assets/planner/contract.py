@@ -1,12 +1,15 @@
 """The contract of one event: what a payload, context, experiments list and metrics must look like.
 
-Plain types decoded with msgspec, so that a breach is named by its JSON path. What does not belong here: reading events
-from anywhere, and what is done with the rows that fail (`planner.validation`).
+Plain types decoded with msgspec, so that a breach is named by its JSON path. Fields that are not named here are ignored;
+of a repeated key every value must be valid, and the last one counts. What does not belong here: reading events from anywhere, and
+what is done with the rows that fail (`planner.validation`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +17,7 @@ from msgspec import Meta, Struct
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Identifier = Annotated[str, Meta(min_length=1, max_length=128)]
 Servings = Annotated[int, Meta(ge=1, le=99)]
+FreeText = Annotated[str, Meta(max_length=10_000)]
 
 
 class Meal(Struct):
@@ -41,7 +45,7 @@ class PlanRejected(Struct):
     """`plan_rejected`."""
 
     plan_id: Identifier
-    rejection_reason: str | None = None
+    rejection_reason: FreeText | None = None
 
 
 class MealSwapped(Struct, rename={"from_recipe": "from", "to_recipe": "to"}):
@@ -95,7 +99,7 @@ class Context(Struct):
     workflow_type: Literal["plan-first", "meal-first", "pantry-first"] | None = None
     mode: Literal["autopilot", "exploratory", "constrained"] | None = None
     request_id: Identifier | None = None
-    app_version: str | None = None
+    app_version: Annotated[str, Meta(max_length=128)] | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
 
 
@@ -120,7 +124,7 @@ class PantryItem(Struct):
 
     name: Identifier
     quantity: Annotated[float, Meta(ge=0)]
-    unit: str | None = None
+    unit: Annotated[str, Meta(max_length=128)] | None = None
 
 
 Edit = AdjustServings | RemoveMeal | AddMeal
@@ -142,3 +146,31 @@ CONTEXT = msgspec.json.Decoder(Context)
 EXPERIMENTS = msgspec.json.Decoder(list[ExperimentArm])
 METRICS = msgspec.json.Decoder(Metrics)
 PANTRY = msgspec.json.Decoder(list[PantryItem])
+
+# Two ids that look alike must be alike: no control characters, nothing of zero width, nothing that changes the direction.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_NUL = re.compile("\x00")
+_PROSE = frozenset({"rejection_reason", "name", "unit"})
+
+
+def find_hidden(decoded: Any) -> str | None:
+    """What is wrong with the first text that holds a hidden character; None when none does.
+
+    In prose (a reason, a pantry item's name) some of them have their use: there only NUL, which Postgres cannot keep, counts.
+    """
+    for path, key, text in _texts("$", "", msgspec.to_builtins(decoded)):
+        if found := (_NUL if key in _PROSE else _HIDDEN).search(text):
+            return f"Hidden character U+{ord(found.group()):04X} - at `{path}`"
+    return None
+
+
+def _texts(path: str, key: str, value: Any) -> Iterator[tuple[str, str, str]]:
+    """Path, last key and text of every text."""
+    if isinstance(value, str):
+        yield path, key, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(f"{path}.{name}", name, inner)
+    elif isinstance(value, list):
+        for position, inner in enumerate(value):
+            yield from _texts(f"{path}[{position}]", key, inner)

@@ -15,11 +15,11 @@ from pathlib import Path
 from platform_assets.core import transform
 from platform_assets.core.engine import Engine
 from platform_assets.core.warehouse import Warehouse
-from platform_assets.planner import contract, schemas, sources, validation
+from platform_assets.planner import contract, event_batches, schemas, sources, validation
 
 CODE_VERSION = transform.code_version(
     sources.SQL / "events.sql", sources.SOURCE_SQL / "events.sql",
-    *(Path(inspect.getfile(module)) for module in (contract, schemas, validation)),
+    *(Path(inspect.getfile(module)) for module in (contract, event_batches, schemas, validation)),
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ def extract_day(
     """Extract the events of one day, [start, end), into `folder`."""
     typed, refused = folder / "typed_events.parquet", folder / "refused_events.parquet"
     with warehouse.snapshot() as snapshot:
-        counts = validation.validate_events(sources.stream_events(snapshot, *window), typed, refused, progress)
+        read_at = sources.clock(snapshot)  # before the stream: the connection has one at a time
+        counts = validation.validate_events(sources.stream_events(snapshot, *window), read_at, typed, refused, progress)
         source = next(iter(sources.count_events(snapshot, *window).values()), sources.SourceCount(0, None))
         newest = sources.newest_recording(snapshot)
     events, quarantined = folder / "events.parquet", folder / "quarantined_events.parquet"

@@ -1,6 +1,8 @@
 """What the planner reads from the application's Postgres, and how honest each source is about time.
 
-- `exp.events`: append-only; an event is known from created_at on.
+- `exp.events`: append-only; an event is known from created_at on. One whose timestamp no calendar can hold (before 1970, after
+  2199, infinite) belongs to the day it was recorded on, so that some day counts and quarantines it; one that was not
+  recorded at a possible time either belongs to no day.
 - `household_versions`, `household_constraint_versions`, `pantry_snapshots`: append-only version tables, as of by
   (valid_from, recorded_at).
 - `households`, `household_constraints`: today's rows. Read only where a source keeps no versions; then the source is
@@ -52,14 +54,19 @@ class VersionRequest:
 
 
 def stream_events(snapshot: Snapshot, start: datetime, end: datetime) -> pa.RecordBatchReader:
-    """The events with start <= timestamp < end, JSON columns as text."""
+    """The events with start <= timestamp < end, JSON columns as text; with those of an impossible time, recorded then."""
     return snapshot.stream(_source_sql("events"), _window(start, end))
 
 
 def count_events(snapshot: Snapshot, start: datetime, end: datetime) -> dict[str, SourceCount]:
-    """Rows and watermark per UTC day of the window; a day without events is absent."""
+    """Rows and watermark per UTC day of the window, placed as by `stream_events`; a day without events is absent."""
     rows = snapshot.stream(_source_sql("event_counts"), _window(start, end)).read_all().to_pylist()
     return {row["day"]: SourceCount(row["source_rows"], row["source_watermark"]) for row in rows}
+
+
+def clock(snapshot: Snapshot) -> datetime:
+    """The source's own time: the beginning of the snapshot."""
+    return snapshot.row("SELECT now() AS now")["now"]
 
 
 def newest_recording(snapshot: Snapshot) -> datetime | None:

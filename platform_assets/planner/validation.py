@@ -7,10 +7,11 @@ contract itself (`planner.contract`) and finding re-sent events, which needs the
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,24 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platform_assets.planner import contract, schemas
+from platform_assets.planner import contract, event_batches, schemas
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
+# Wide, because the rule depends on when it is asked: a row that passes it once must pass it at every later extraction, and
+# the few rows of a clock that is a little fast must not be lost until somebody extracts the day again.
+RECORDING_TOLERANCE = timedelta(days=1)
+POSSIBLE_YEARS = range(1970, 2200)  # as in sql/source/events.sql
+JSON_LIMIT_BYTES = 1024 * 1024  # as in sql/source/events.sql
 RAW_LIMIT = 10_000
+UNIT_ID_LIMIT = 128
+REASON_LIMIT = 1_000
 RULES: dict[str, str] = {
     "unknown_event_type": "event_type is none of the documented ones: add it to the contract or stop sending it",
     "malformed_unit_id": "unit_id is not the UUID of a household: send unit_type 'household' and its UUID",
+    "impossible_timestamp": "timestamp lies outside the years 1970 to 2199, so the row stands in the day it was recorded on",
     "clock_skew": "timestamp lies more than 5 minutes after created_at: mend the sender's clock",
+    "recorded_in_the_future": "created_at lies more than a day after the source's own clock: mend what writes it",
+    "oversized_json": "a JSON column holds more than 1 MiB of text: mend the sender",
     "malformed_payload": "payload breaks the contract of its event type: mend the field that the reason names",
     "malformed_context": "context breaks the contract: mend the field that the reason names",
     "malformed_experiments": "experiments is not a list of {experiment_id, variant_id}",
@@ -36,6 +47,7 @@ RULES: dict[str, str] = {
     "missing_variant_id": "an entry of experiments has no variant_id",
     "resent_event": "the same type, plan_id and request_id was recorded before; the first recording counts",
 }
+_PANTRY_KEYS = ("entity", "valid_from", "recorded_at", "id")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
@@ -55,23 +67,26 @@ class _Refused(Exception):
 
 
 def validate_events(
-    reader: pa.RecordBatchReader, valid: Path, refused: Path, progress: Callable[[int], None] = lambda rows: None
+    reader: pa.RecordBatchReader,
+    read_at: datetime,
+    valid: Path,
+    refused: Path,
+    progress: Callable[[int], None] = lambda rows: None,
 ) -> Counts:
     """Write the typed events (schemas.EVENTS) and the refused ones (schemas.QUARANTINED_EVENTS) as Parquet.
 
-    `reader` yields id, event_type, unit_type, unit_id, experiments, context, metrics, payload (JSON text), timestamp and
-    created_at. `progress` is told the rows read so far.
+    `reader` yields the columns of sql/source/events.sql; `read_at` is the source's clock. `progress` hears of rows read.
     """
     rows = accepted = 0
     by_rule: dict[str, int] = {}
     with pq.ParquetWriter(valid, schemas.EVENTS) as good, pq.ParquetWriter(refused, schemas.QUARANTINED_EVENTS) as bad:
         for batch in reader:
-            typed, quarantined = _split(batch)
+            typed, quarantined = _split(batch, read_at)
             rows, accepted = rows + batch.num_rows, accepted + len(typed)
             for row in quarantined:
                 by_rule[row["rule"]] = by_rule.get(row["rule"], 0) + 1
             if typed:
-                good.write_batch(_to_batch(typed))
+                good.write_batch(event_batches.to_batch(typed))
             if quarantined:
                 bad.write_batch(pa.RecordBatch.from_pylist(quarantined, schema=schemas.QUARANTINED_EVENTS))
             progress(rows)
@@ -83,7 +98,8 @@ def type_pantry(reader: pa.RecordBatchReader, target: Path) -> int:
     rows = 0
     with pq.ParquetWriter(target, schemas.PANTRY_SNAPSHOTS) as writer:
         for batch in reader:
-            items, malformed = zip(*map(_decode_pantry, batch["items"].to_pylist()), strict=True) if batch else ((), ())
+            decoded = map(_decode_pantry, batch["items"].to_pylist(), batch["oversized"].to_pylist())
+            items, malformed = zip(*decoded, strict=True) if batch else ((), ())
             columns = [batch[name].cast(schemas.PANTRY_SNAPSHOTS.field(name).type) for name in _PANTRY_KEYS]
             columns += [pa.array(items, schemas.PANTRY_SNAPSHOTS.field("items").type), pa.array(malformed, pa.string())]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schemas.PANTRY_SNAPSHOTS))
@@ -91,22 +107,23 @@ def type_pantry(reader: pa.RecordBatchReader, target: Path) -> int:
     return rows
 
 
-_PANTRY_KEYS = ("entity", "valid_from", "recorded_at", "id")
-
-
-def _decode_pantry(text: str | None) -> tuple[list[dict] | None, str | None]:
+def _decode_pantry(text: str | None, oversized: str | None) -> tuple[list[dict] | None, str | None]:
+    if oversized:
+        return None, oversized
     try:
         items = contract.PANTRY.decode(text or "null")
     except (msgspec.DecodeError, RecursionError) as error:
-        return None, str(error)
+        return None, str(error)[:REASON_LIMIT]
+    if text and not _is_plain(text) and (hidden := contract.find_hidden(items)):
+        return None, hidden
     return [{"name": item.name, "quantity": item.quantity, "unit": item.unit} for item in items], None
 
 
-def _split(batch: pa.RecordBatch) -> tuple[list[tuple], list[dict[str, Any]]]:
+def _split(batch: pa.RecordBatch, read_at: datetime) -> tuple[list[tuple], list[dict[str, Any]]]:
     typed, quarantined = [], []
     for row in zip(*(batch[name].to_pylist() for name in _SOURCE_COLUMNS), strict=True):
         try:
-            typed.append(_typed(*row))
+            typed.append(_typed(read_at, *row))
         except _Refused as refusal:
             quarantined.append(_quarantined(row, refusal))
     return typed, quarantined
@@ -114,24 +131,24 @@ def _split(batch: pa.RecordBatch) -> tuple[list[tuple], list[dict[str, Any]]]:
 
 _SOURCE_COLUMNS = (
     "id", "event_type", "unit_type", "unit_id", "experiments", "context", "metrics", "payload", "timestamp", "created_at",
+    "oversized",
 )  # fmt: skip
 
 
 def _typed(
-    event_id: str, event_type: str, unit_type: str, unit_id: str, experiments: str | None, context: str | None,
-    metrics: str | None, payload: str | None, timestamp: Any, created_at: Any,
+    read_at: datetime, event_id: str, event_type: str, unit_type: str, unit_id: str | None, experiments: str | None, context: str | None,
+    metrics: str | None, payload: str | None, timestamp: datetime, created_at: datetime,
+    oversized: str | None,
 ) -> tuple:  # fmt: skip
     """One typed event in the order of schemas.EVENTS; raises _Refused for the first rule the row breaks."""
     decoder = contract.PAYLOADS.get(event_type)
     if decoder is None:
         raise _Refused("unknown_event_type", f"event_type is {event_type!r}")
     is_plan_event = event_type in contract.PLAN_EVENTS
-    if is_plan_event and (unit_type != "household" or not _UUID.fullmatch(unit_id or "")):
-        raise _Refused("malformed_unit_id", f"unit_type {unit_type!r}, unit_id {unit_id!r}")
-    if is_plan_event:
-        unit_id = unit_id.lower()  # as Postgres writes the UUIDs that it is joined to
-    if timestamp - created_at > CLOCK_TOLERANCE:
-        raise _Refused("clock_skew", f"timestamp is {timestamp - created_at} after created_at")
+    unit_id = _unit_id(is_plan_event, unit_type, unit_id)
+    _judge_times(timestamp, created_at, read_at)
+    if oversized:
+        raise _Refused("oversized_json", oversized)
     body = _decode(decoder, payload, "null", "malformed_payload")
     where = _decode(contract.CONTEXT, context, "{}", "malformed_context")
     arms = _decode(contract.EXPERIMENTS, experiments, "[]", "malformed_experiments")
@@ -148,11 +165,40 @@ def _typed(
     )  # fmt: skip
 
 
+def _unit_id(is_plan_event: bool, unit_type: str | None, unit_id: str | None) -> str | None:
+    if is_plan_event:
+        if unit_type != "household" or not _UUID.fullmatch(unit_id or ""):
+            raise _Refused("malformed_unit_id", f"unit_type {unit_type!r}, unit_id {unit_id!r}")
+        return unit_id.lower() if unit_id else None  # as Postgres writes the UUIDs that it is joined to
+    if unit_id and (len(unit_id) > UNIT_ID_LIMIT or contract.find_hidden(unit_id)):
+        raise _Refused("malformed_unit_id", f"longer than {UNIT_ID_LIMIT} or with hidden characters: {unit_id!r}")
+    return unit_id
+
+
+def _judge_times(timestamp: datetime, created_at: datetime, read_at: datetime) -> None:
+    if timestamp.year not in POSSIBLE_YEARS:
+        raise _Refused("impossible_timestamp", f"timestamp is {timestamp.isoformat()} (or beyond)")
+    if timestamp - created_at > CLOCK_TOLERANCE:
+        raise _Refused("clock_skew", f"timestamp is {timestamp - created_at} after created_at")
+    if created_at - read_at > RECORDING_TOLERANCE:
+        # Without the clock's time: the same row, read again tomorrow, is the same row of the quarantine.
+        raise _Refused("recorded_in_the_future", f"created_at is {created_at.isoformat()} (or beyond)")
+
+
 def _decode(decoder: msgspec.json.Decoder, text: str | None, missing: str, rule: str) -> Any:
+    text = missing if text is None else text
     try:
-        return decoder.decode(missing if text is None else text)
+        decoded = decoder.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise _Refused(rule, str(error)) from None
+    if not _is_plain(text) and (hidden := contract.find_hidden(decoded)):
+        raise _Refused(rule, hidden)
+    return decoded
+
+
+def _is_plain(text: str) -> bool:
+    """Whether no hidden character can be in it: nearly every row, told from the text at a fraction of what a look costs."""
+    return text.isascii() and "\\" not in text and "\x7f" not in text
 
 
 def _require(context: contract.Context, arms: list[contract.ExperimentArm]) -> None:
@@ -185,52 +231,20 @@ def _quarantined(row: tuple, refusal: _Refused) -> dict[str, Any]:
     source = dict(zip(_SOURCE_COLUMNS, row, strict=True))
     return {
         "event_id": source["id"],
-        "event_type": source["event_type"],
-        "household_id": source["unit_id"],
+        "event_type": _excerpt(source["event_type"], REASON_LIMIT),
+        "household_id": _excerpt(source["unit_id"], REASON_LIMIT),
         "timestamp": source["timestamp"],
         "created_at": source["created_at"],
         "rule": refusal.rule,
-        "reason": str(refusal)[:1000],
-        "payload": (source["payload"] or "")[:RAW_LIMIT],
-        "context": (source["context"] or "")[:RAW_LIMIT],
+        "reason": str(refusal)[:REASON_LIMIT],
+        "payload": _excerpt(source["payload"], RAW_LIMIT),
+        "context": _excerpt(source["context"], RAW_LIMIT),
     }
 
 
-def _to_batch(rows: list[tuple]) -> pa.RecordBatch:
-    columns = list(zip(*rows, strict=True))
-    arrays = []
-    for field, values in zip(schemas.EVENTS, columns, strict=True):
-        if field.name == "meals":
-            arrays.append(_meals_array(values))
-        elif field.name == "edit":
-            arrays.append(_edit_array(values))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=schemas.EVENTS)
-
-
-def _meals_array(plans: tuple[list[contract.Meal] | None, ...]) -> pa.Array:
-    """list<struct> from flat columns: several times as fast as handing Arrow a list of lists of dictionaries."""
-    flat = [meal for plan in plans if plan for meal in plan]
-    offsets, total = [], 0
-    for plan in plans:
-        offsets.append(None if plan is None else total)
-        total += len(plan) if plan else 0
-    offsets.append(total)
-    values = pa.StructArray.from_arrays(
-        [
-            pa.array([meal.day for meal in flat], pa.string()),
-            pa.array([meal.recipe_id for meal in flat], pa.string()),
-            pa.array([meal.servings for meal in flat], pa.int32()),
-        ],
-        fields=list(schemas.MEAL),
-    )
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=pa.list_(schemas.MEAL))
-
-
-def _edit_array(edits: tuple[tuple | None, ...]) -> pa.Array:
-    missing = (None,) * schemas.EDIT.num_fields
-    columns = zip(*(edit or missing for edit in edits), strict=True)
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, schemas.EDIT, strict=True)]
-    mask = pa.array([edit is None for edit in edits])
-    return pa.StructArray.from_arrays(arrays, fields=list(schemas.EDIT), mask=mask)
+def _excerpt(text: str | None, limit: int) -> str:
+    """The text's beginning; of what was cut, how much it was and its SHA-256, so that the whole can be recognised."""
+    if not text or len(text) <= limit:
+        return text or ""
+    content = text.encode()
+    return f"{text[:limit]}… ({len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()})"

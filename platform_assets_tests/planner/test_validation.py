@@ -27,6 +27,7 @@ SOURCE_SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("id", "event_type", "unit_type", "unit_id", "experiments", "context", "metrics", "payload")),
         ("timestamp", pa.timestamp("us", tz="UTC")),
         ("created_at", pa.timestamp("us", tz="UTC")),
+        ("oversized", pa.string()),
     ]
 )  # fmt: skip
 
@@ -36,6 +37,7 @@ def event(**changes: Any) -> dict[str, Any]:
     row = {
         "id": "e1", "event_type": "plan_accepted", "unit_type": "household", "unit_id": HOUSEHOLD, "experiments": [],
         "context": CONTEXT, "metrics": {}, "payload": PLAN, "timestamp": NOW, "created_at": NOW,
+        "oversized": None,
     }  # fmt: skip
     row.update(changes)
     for name in ("experiments", "context", "metrics", "payload"):
@@ -46,7 +48,7 @@ def event(**changes: Any) -> dict[str, Any]:
 def validate(folder: Path, rows: Iterable[dict[str, Any]]) -> tuple[list[dict], list[dict]]:
     reader = pa.Table.from_pylist(list(rows), schema=SOURCE_SCHEMA).to_reader(max_chunksize=3)
     typed, refused = folder / "typed.parquet", folder / "refused.parquet"
-    counts = validation.validate_events(reader, typed, refused)
+    counts = validation.validate_events(reader, NOW, typed, refused)
     good, bad = pq.read_table(typed).to_pylist(), pq.read_table(refused).to_pylist()
     assert counts.rows == len(good) + len(bad) == counts.valid + sum(counts.refused.values())
     return good, bad
@@ -59,6 +61,12 @@ def validate(folder: Path, rows: Iterable[dict[str, Any]]) -> tuple[list[dict], 
         ("malformed_unit_id", "'; DROP TABLE households; --", {"unit_id": "'; DROP TABLE households; --"}),
         ("malformed_unit_id", "session", {"unit_type": "session"}),
         ("clock_skew", "after created_at", {"timestamp": NOW + timedelta(hours=3)}),
+        ("impossible_timestamp", "0001-01-01", {"timestamp": datetime(1, 1, 1, tzinfo=UTC)}),
+        ("impossible_timestamp", "9999-12-31", {"timestamp": datetime(9999, 12, 31, tzinfo=UTC)}),
+        ("recorded_in_the_future", "2026-01-06T13", {"created_at": NOW + timedelta(days=1, hours=1)}),
+        ("recorded_in_the_future", "9999-12-31", {"created_at": datetime(9999, 12, 31, tzinfo=UTC)}),
+        ("oversized_json", "payload has 9 bytes", {"oversized": "payload has 9 bytes"}),
+        ("malformed_unit_id", "longer than 128", {"event_type": "model_promoted", "unit_id": "x" * 1_000_000}),
         ("malformed_payload", "$.plan", {"payload": {"plan_id": "p1", "plan": "soup"}}),
         ("malformed_payload", "plan_id", {"payload": {"plan": PLAN["plan"]}}),
         ("malformed_payload", "$.plan.meals", {"payload": {"plan_id": "p1", "plan": {"meals": {}}}}),

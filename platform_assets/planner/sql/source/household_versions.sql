@@ -1,6 +1,9 @@
 -- For the households asked for: the last version visible at `earliest`, and all that became known from there to `latest`.
 -- Version tables only grow, so a re-run years later reads the same rows.
-SELECT v.household_id::text AS entity, v.valid_from, v.recorded_at, ''::text AS id,
+-- Times before the year 1 ('-infinity': since always) have no Arrow value and become its first instant.
+SELECT v.household_id::text AS entity, greatest(v.valid_from, timestamptz '0001-01-01 00:00+00') AS valid_from,
+       greatest(v.recorded_at, timestamptz '0001-01-01 00:00+00') AS recorded_at,
+       ''::text AS id,
        v.size, v.preferences, v.dietary_restrictions, v.region
 FROM (SELECT unnest(string_to_array(current_setting('platform.households'), ','))::uuid AS household_id) AS wanted
 CROSS JOIN LATERAL (
