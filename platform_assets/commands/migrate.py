@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from platform_assets.core import embedded_postgres, migrations
+from platform_assets.core.redaction import without_password
 from platform_assets.core.settings import Settings
-from platform_assets.core.warehouse import without_password
+from platform_assets.core.warehouse import WarehouseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,19 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.apply:
         print("-- nothing was changed; run `make migrate APPLY=1` to apply")
         return 0
-    migrations.upgrade(url)
+    _apply(url)
     print(f"-- applied to {without_password(url)}")
     return 0
+
+
+def _apply(url: str) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        migrations.upgrade(url)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise WarehouseError(
+            f"{without_password(url)} refused the migration and is as it was: {reason}; does the user own the database, and "
+            "do tables of these names stand there already?"
+        ) from error

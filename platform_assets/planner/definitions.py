@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import alerts, automation, resources
+from platform_assets.orchestration import alerts, automation, lost_runs, resources
 from platform_assets.planner.assets import dataset, enriched_plans, events, sensors
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS
 from platform_assets.planner.limits import Limits
@@ -45,6 +45,7 @@ def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limi
             sensors.changed_days(settings, enrichment.name),
             automation.automation_sensor("planner"),
             automation.end_mlflow_runs("planner"),
+            lost_runs.lost_runs("planner"),
             *alerts.alert_sensors(settings, settings.dagster_url),
         ],
         resources=resources.build_resources(overrides),

@@ -1,0 +1,85 @@
+"""Runs whose process is gone are declared failed; runs that live, or that no code server launched, are left alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from uuid import uuid4
+
+import dagster as dg
+import psutil
+import pytest
+
+from platform_assets.orchestration.lost_runs import LAUNCHED_BY_CODE_SERVER, LOCATION, exists, fail_lost_runs
+
+OF_PLANNER = {LOCATION: "__repository__@planner", LAUNCHED_BY_CODE_SERVER: "{}"}
+
+
+@dg.op
+def nothing() -> None: ...
+
+
+@dg.job
+def work() -> None:
+    nothing()
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as created:
+        yield created
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as running:
+        yield running
+        running.kill()
+
+
+def started(instance: dg.DagsterInstance, pid: int, tags: dict[str, str]) -> str:
+    """A run in status STARTED whose process reported its id, as the framework records both."""
+    run = instance.create_run_for_job(work, run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run)
+    return run.run_id
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+def test_a_run_fails_when_its_process_dies_and_not_before(
+    instance: dg.DagsterInstance, process: subprocess.Popen
+) -> None:
+    run_id = started(instance, process.pid, OF_PLANNER)
+    assert fail_lost_runs(instance, "planner") == []
+    process.kill()
+    process.wait()
+    assert fail_lost_runs(instance, "planner") == [run_id]
+    assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
+    assert fail_lost_runs(instance, "planner") == []
+
+
+def test_a_younger_process_of_the_same_number_is_another_process() -> None:
+    created = psutil.Process(os.getpid()).create_time()
+    assert exists(os.getpid(), reported_at=created)
+    assert not exists(os.getpid(), reported_at=created - 60)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{LOCATION: "__repository__@planner"}, {LOCATION: "__repository__@other", LAUNCHED_BY_CODE_SERVER: "{}"}],
+    ids=["of a command", "of another code location"],
+)
+def test_what_lives_elsewhere_is_left_alone(
+    instance: dg.DagsterInstance, process: subprocess.Popen, tags: dict[str, str]
+) -> None:
+    run_id = started(instance, process.pid, tags)
+    process.kill()
+    process.wait()
+    assert fail_lost_runs(instance, "planner") == []
+    assert status(instance, run_id) == dg.DagsterRunStatus.STARTED
