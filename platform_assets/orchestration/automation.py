@@ -64,7 +64,11 @@ def days_from_days() -> dg.AutomationCondition:
     """
     due = AC.missing().newly_true() | (AC.missing() & AC.any_deps_match(AC.newly_updated()))
     return (
-        due.since(AC.newly_requested() & ~due) & ~AC.any_deps_missing() & ~AC.any_deps_in_progress() & ~AC.in_progress()
+        due.since(AC.newly_requested() & ~due)
+        & AC.missing()  # no longer due when a backfill filled it meanwhile
+        & ~AC.any_deps_missing()
+        & ~AC.any_deps_in_progress()
+        & ~AC.in_progress()
     ).with_label("days_from_days")
 
 

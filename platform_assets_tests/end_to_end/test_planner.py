@@ -19,7 +19,7 @@ from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, SourceResource
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets.planner.assets.dataset import dataset_address
-from platform_assets.planner.assets.sensors import changed_source_days
+from platform_assets.planner.assets.sensors import changed_source_days, late_data
 from platform_assets.planner.definitions import build
 from platform_assets.planner.limits import Limits
 from platform_assets.simulators.meal_app import Faults, Scenario, late_event, load, simulate
@@ -206,6 +206,26 @@ def test_no_published_day_differs_from_postgres_until_a_late_event_arrives(platf
     finally:
         with psycopg.connect(platform.url) as connection:
             connection.execute("DELETE FROM exp.events WHERE event_type = 'plan_dreamt'")
+
+
+def test_a_day_whose_events_are_all_gone_is_told_of_and_not_emptied(platform: Platform) -> None:
+    day = "timestamp >= '2026-01-05' AND timestamp < '2026-01-06'"
+    resources = {"lake": platform.resources["lake"], "source": platform.resources["source"]}
+    with psycopg.connect(platform.url) as connection:
+        connection.execute(f"CREATE TABLE kept AS SELECT * FROM exp.events WHERE {day}")
+        connection.execute(f"DELETE FROM exp.events WHERE {day}")
+    try:
+        with (
+            dg.DagsterInstance.ephemeral() as instance,
+            dg.build_sensor_context(instance, resources=resources) as context,
+        ):
+            told = late_data(platform.settings, "planner_extraction").evaluate_tick(context)
+        assert not told.run_requests
+        assert "2026-01-05, which were published with events" in (told.skip_message or "")
+    finally:
+        with psycopg.connect(platform.url) as connection:
+            connection.execute("INSERT INTO exp.events SELECT * FROM kept")
+            connection.execute("DROP TABLE kept")
 
 
 def test_an_incomplete_week_is_refused_with_the_names_of_its_missing_days(platform: Platform, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ published the change (`planner.late_data`). Datasets follow by `orchestration.au
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -17,13 +19,36 @@ from platform_assets.orchestration.resources import LakeResource, SourceResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS
 
+if TYPE_CHECKING:
+    from platform_assets.planner.sources import SourceCount
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a published day was made from, by which run, and what Postgres holds of it now."""
+
+    was: "SourceCount"
+    now: "SourceCount"
+    run_id: str
+
+    @property
+    def emptied(self) -> bool:
+        """Whether all of the day's rows are gone: an event log only grows, so this is likelier a wrong or lost database."""
+        return self.was.rows > 0 and self.now.rows == 0
+
+    @property
+    def key(self) -> str:
+        """One for every state of the source."""
+        return f"{self.was.rows}:{self.was.watermark}:{self.now.rows}:{self.now.watermark}:{self.run_id}"
+
 
 def late_data(settings: Settings, job: str) -> dg.SensorDefinition:
     """Extract the published days again whose rows in Postgres differ from what their manifest recorded.
 
     There is no cursor on created_at: it is set before its transaction commits, so a cursor would pass rows by. Every tick
     compares count and max(created_at) of every published day. A state of the source is requested once: a run that failed
-    is not repeated until the day changes again; its alert calls a person.
+    is not repeated until the day changes again; its alert calls a person. A day whose rows are all gone is left as it is, so
+    that a truncated or mistaken database does not empty the lake; who means it materialises the day by hand.
     """
 
     @dg.sensor(
@@ -33,18 +58,24 @@ def late_data(settings: Settings, job: str) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Compares each published day with Postgres and extracts the changed ones again.",
     )
-    def planner_late_data(lake: LakeResource, source: SourceResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def planner_late_data(
+        context: dg.SensorEvaluationContext, lake: LakeResource, source: SourceResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         changed = changed_source_days(settings, lake, source)
-        for day, difference in changed.items():
-            yield dg.RunRequest(run_key=f"{day}:{difference}", partition_key=day)
-        if not changed:
-            yield dg.SkipReason("every published day agrees with Postgres")
+        emptied = sorted(day for day, difference in changed.items() if difference.emptied)
+        if emptied:
+            context.log.error(_EMPTIED.format(days=", ".join(emptied)))
+        for day in sorted(changed.keys() - set(emptied)):
+            yield dg.RunRequest(run_key=f"{day}:{changed[day].key}", partition_key=day)
+        if len(emptied) == len(changed):
+            agrees = "every published day agrees with Postgres"
+            yield dg.SkipReason(_EMPTIED.format(days=", ".join(emptied)) if emptied else agrees)
 
     return planner_late_data
 
 
-def changed_source_days(settings: Settings, lake: LakeResource, source: SourceResource) -> dict[str, str]:
-    """The published days that differ from Postgres, and how: rows and watermark published, rows and watermark now."""
+def changed_source_days(settings: Settings, lake: LakeResource, source: SourceResource) -> dict[str, Difference]:
+    """The published days that differ from Postgres, and how."""
     from platform_assets.planner import sources
 
     start = datetime.combine(settings.planner_start, datetime.min.time(), UTC)
@@ -62,7 +93,7 @@ def changed_source_days(settings: Settings, lake: LakeResource, source: SourceRe
         now = counts.get(day, sources.SourceCount(0, None))
         was = sources.SourceCount(revision.lineage.source_rows or 0, revision.lineage.source_watermark)
         if now != was:
-            changed[day] = f"{was.rows}:{was.watermark}:{now.rows}:{now.watermark}:{revision.lineage.run_id}"
+            changed[day] = Difference(was, now, revision.lineage.run_id)
     return changed
 
 
@@ -83,3 +114,9 @@ def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
         return is_stale
 
     return automation.follow_changes("planner_changed_days", EVENTS, job, staleness)
+
+
+_EMPTIED = (
+    "Postgres holds no event any more of {days}, which were published with events: not extracted again. Is "
+    "PLATFORM_SOURCE_URL the right database, and whole? If the events were deleted on purpose, materialise these days by hand"
+)
