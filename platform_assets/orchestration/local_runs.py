@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from platform_assets.orchestration.alert_text import redact
+from platform_assets.orchestration.event_log import quick_event_log
 from platform_assets.orchestration.partitioned import RANGE_END, RANGE_START
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}  # progress, without every event
@@ -13,13 +15,18 @@ class RunFailed(RuntimeError):
     """A run did not succeed; the message names it."""
 
 
-def run_range(definitions: dg.Definitions, job: str, first: str, last: str) -> None:
-    """One run over the partitions from `first` to `last`. Raises RunFailed."""
-    result = definitions.resolve_job_def(job).execute_in_process(
-        run_config=QUIET,
-        instance=dg.DagsterInstance.get(),
-        tags={RANGE_START: first, RANGE_END: last},
-        raise_on_error=False,
-    )
+def run_range(
+    definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance | None = None
+) -> None:
+    """One run over the partitions from `first` to `last`, on the environment's instance by default. Raises RunFailed."""
+    with quick_event_log():
+        result = definitions.resolve_job_def(job).execute_in_process(
+            run_config=QUIET,
+            instance=instance or dg.DagsterInstance.get(),
+            tags={RANGE_START: first, RANGE_END: last},
+            raise_on_error=False,
+        )
     if not result.success:
-        raise RunFailed(f"{job} failed: run {result.run_id}; `make ui` shows it")
+        errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
+        causes = redact("; ".join((error.cause or error).message.strip() for error in errors if error))
+        raise RunFailed(f"{job} failed: run {result.run_id}; `make ui` shows it: {causes}")
