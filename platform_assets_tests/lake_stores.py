@@ -7,11 +7,9 @@ live for the test session. Run as a program, this module is the moto server.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import pytest
 
 from platform_assets.core.lake import Lake
 from platform_assets.core.s3_store import S3Store
+from platform_assets_tests.processes import free_port, is_listening, stop, wait_for
 
 BUCKET = "lake-bucket"
 # rclone refuses keys that are shorter than real ones.
@@ -57,28 +56,28 @@ def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`rclone serve s3` over an empty folder."""
     folder = tmp_path_factory.mktemp("rclone")
     (folder / BUCKET).mkdir()
-    port = _free_port()
+    port = free_port()
     binary = Path(sys.executable).with_name("rclone")
     command = [str(binary), "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--config", os.devnull]
     command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_for(process, port)
+            wait_for("rclone", lambda: is_listening(port), START_SECONDS, [process])
             yield Server(f"http://127.0.0.1:{port}", single_writer=True)
         finally:
-            process.terminate()
+            stop(process)
 
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Server]:
     """moto's S3, in a process of its own."""
-    command = [sys.executable, "-m", __name__, str(port := _free_port())]
+    command = [sys.executable, "-m", __name__, str(port := free_port())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
-            _wait_for(process, port)
+            wait_for("moto", lambda: is_listening(port), START_SECONDS, [process])
             yield Server(f"http://127.0.0.1:{port}", single_writer=False)
         finally:
-            process.terminate()
+            stop(process)
 
 
 @pytest.fixture
@@ -109,25 +108,6 @@ def _open(request: pytest.FixtureRequest) -> Lake:
         return request.getfixturevalue("folder_lake")
     server: Server = request.getfixturevalue(request.param)
     return Lake(server.use(request.getfixturevalue("monkeypatch")), single_writer=server.single_writer)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{process.args} did not answer within {START_SECONDS} s")
 
 
 def _serve_moto(port: int) -> None:

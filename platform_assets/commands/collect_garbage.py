@@ -28,12 +28,19 @@ _SAID = {
 }
 
 
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 <= days < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of days, 0 or more")
+    return days
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--apply` does what is otherwise only listed."""
     parser.add_argument("--apply", action="store_true", help="mark and delete instead of only listing")
     parser.add_argument(
         "--minimum-age-days",
-        type=float,
+        type=_days,
         default=MINIMUM_AGE_DAYS,
         help="longer than any run computes from a revision that is no longer current (default %(default)s)",
     )
@@ -55,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _named_in_mlflow(settings: Settings) -> set[str]:
-    # MLflow's default is minutes of retries, right for a run and wrong for a question.
+    # A run's patience (core/tracking.py) is wrong for a question.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     tracking = Tracking(settings.mlflow_tracking_uri or embedded_tracking_uri(settings))
     return {digest for text in tracking.texts() for digest in digests_in(text)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from platform_assets.core import embedded_postgres, migrations
-from platform_assets.core.redaction import without_password
+from platform_assets.core.redaction import hide_in, without_password
 from platform_assets.core.settings import Settings
 from platform_assets.core.warehouse import WarehouseError
 
@@ -38,7 +38,7 @@ def _apply(url: str) -> None:
     try:
         migrations.upgrade(url)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        reason, _, _ = hide_in(str(getattr(error, "orig", None) or error).strip(), url).partition("\n")
         raise WarehouseError(
             f"{without_password(url)} refused the migration and is as it was: {reason}; does the user own the database, and "
             "do tables of these names stand there already?"

@@ -1,7 +1,7 @@
 """Look at your Postgres, lake and MLflow, and name everything that is missing before a run does.
 
-Changes nothing but a probe object in the lake, removed at once. One line per finding, with the remedy; exit status 1 when something is missing. The columns asked for are those
-the planner's queries read; types are left to the database, which casts.
+Changes nothing but a probe object in the lake, removed at once. One line per finding, with the remedy; exit status 1 when
+something is missing. The columns asked for are those the planner's queries read; types are left to the database, which casts.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _inspect_lake(settings: Settings) -> Iterator[str]:
 
 
 def _inspect_mlflow(settings: Settings) -> Iterator[str]:
-    # MLflow's default is minutes of retries, right for a run and wrong for a question.
+    # A run's patience (core/tracking.py) is wrong for a question.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     tracking = Tracking(settings.mlflow_tracking_uri or embedded_tracking_uri(settings))

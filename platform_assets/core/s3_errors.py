@@ -1,6 +1,6 @@
 """What the S3 client's errors mean: a LakeError that names the remedy, without secrets, and tells what may pass from what stays.
 
-When something is tried again is s3_store.py's business.
+An endpoint that the client could only panic at is refused here before it is asked. When something is tried again is s3_store.py's business.
 """
 
 from __future__ import annotations
@@ -9,12 +9,28 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from platform_assets.core.stores import Corrupt, LakeError, StoreUnreachable
 
 # What the client says of connections that fail, break or time out, and of answers 429 and 5xx (but 501, not implemented).
-_MAY_PASS = re.compile(r"HTTP error: |status code: (429|5(?!01)\d\d)")
+# A builder error is a request that cannot be written, such as one by another protocol: no repetition mends it.
+_MAY_PASS = re.compile(r"HTTP error: (?!builder error)|status code: (429|5(?!01)\d\d)")
+_ADDRESS = re.compile(r"https?://([^\s/?#@]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?(/[\w.~%!$&'()*+,;=:@/-]*)?", re.ASCII)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
+
+
+def check_endpoint() -> None:
+    """Raises LakeError for an AWS_ENDPOINT_URL that is no address.
+
+    At most of them the client panics, and a panic is no Exception: it would pass every handler on its way.
+    """
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint is not None and not _is_address(endpoint):
+        # Not shown: what was meant to be its password may stand anywhere in it.
+        raise LakeError(
+            "AWS_ENDPOINT_URL is not the address of a store: write http://host:port or https://host, or unset it for AWS"
+        )
 
 
 @contextmanager
@@ -47,6 +63,14 @@ def translated(bucket: str, place: str) -> Iterator[None]:
 def is_no_bucket(error: FileNotFoundError) -> bool:
     """A missing bucket must not read as "nothing published yet"."""
     return _code(error) == "NoSuchBucket"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        urlsplit(text).port  # noqa: B018 - raises for a port out of range, as urlsplit does for a host
+    except ValueError:
+        return False
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def _code(error: Exception) -> str | None:

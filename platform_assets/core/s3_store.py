@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from platform_assets.core.s3_errors import is_no_bucket, translated
+from platform_assets.core.s3_errors import check_endpoint, is_no_bucket, translated
 from platform_assets.core.stores import (
     PROBE,
     AlreadyExists,
@@ -193,6 +193,7 @@ class S3Store:
     def _client(self) -> obstore.store.S3Store:
         from obstore.store import S3Store as Client
 
+        check_endpoint()
         return Client(
             self.bucket,
             prefix=self.prefix or None,

@@ -89,7 +89,8 @@ def follow_changes(
 
     Each materialisation is looked at once, in order, and only after its run ended: until then the run itself may go on to
     compute what it affects. `staleness(lake)` gives a function (changed, affected) that tells whether the affected partition
-    was made from something else than what is current; it lives for one tick. A tick stops at its budget, and the next goes on. `@asset_sensor` would see one event a tick, and lose the others of a range.
+    was made from something else than what is current; it lives for one tick. A tick stops at its budget, and the next goes
+    on. `@asset_sensor` would see one event a tick, and lose the others of a range.
     """
 
     @dg.sensor(

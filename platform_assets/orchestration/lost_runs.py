@@ -17,8 +17,10 @@ import psutil
 
 LAUNCHED_BY_CODE_SERVER = ".dagster/grpc_info"
 LOCATION = ".dagster/repository"
-STARTED = re.compile(r"^Started process for run \(pid: (\d+)\)")
+PROCESS_REPORT = re.compile(r"^Started process for run \(pid: (\d+)\)")
 CLOCK_SECONDS = 2.0  # between the kernel's idea of a process's start and the event's timestamp, which comes later
+# As this code server saw it when it started. It moves when the clock is set, and with it the age of every process.
+BOOT_TIME = psutil.boot_time()
 
 
 def lost_runs(location: str) -> dg.SensorDefinition:
@@ -58,15 +60,22 @@ def _is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         text = entry.dagster_event.message if entry.dagster_event else None
-        if found := STARTED.match(text or ""):
+        if found := PROCESS_REPORT.match(text or ""):
             return not exists(int(found.group(1)), entry.timestamp)
     return False
 
 
 def exists(pid: int, reported_at: float) -> bool:
-    """Whether the process that reported its id then is still there; after a restart its number may be another's."""
+    """Whether the process that reported its id then is still there; after a restart its number may be another's.
+
+    Once the clock was set, ages cannot be compared with reports: then whatever has the number counts, so that no live run is
+    declared failed.
+    """
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= reported_at + CLOCK_SECONDS
-    except psutil.NoSuchProcess:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        clock_was_set = abs(psutil.boot_time() - BOOT_TIME) > CLOCK_SECONDS
+        return clock_was_set or process.create_time() <= reported_at + CLOCK_SECONDS
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # what may not be looked at is another user's
         return False

@@ -33,7 +33,7 @@ REASON_LIMIT = 1_000
 RULES: dict[str, str] = {
     "unknown_event_type": "event_type is none of the documented ones: add it to the contract or stop sending it",
     "malformed_unit_id": "unit_id is not the UUID of a household: send unit_type 'household' and its UUID",
-    "impossible_timestamp": "timestamp lies outside the years 1970 to 2199, so the row stands in the day it was recorded on",
+    "impossible_timestamp": "timestamp is null or outside the years 1970 to 2199, so the row stands in the day it was recorded on",
     "clock_skew": "timestamp lies more than 5 minutes after created_at: mend the sender's clock",
     "recorded_in_the_future": "created_at lies more than a day after the source's own clock: mend what writes it",
     "oversized_json": "a JSON column holds more than 1 MiB of text: mend the sender",

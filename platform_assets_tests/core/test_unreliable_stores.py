@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from platform_assets.core.lake import Corrupt, Lake, LakeError, StoreUnreachable
 from platform_assets_tests.core.lake_cases import ADDRESS, TABLE, damage, ids_of, lineage, publish
 from platform_assets_tests.fault_proxy import FOREVER, Fault, FaultProxy
 from platform_assets_tests.lake_stores import Server
+from platform_assets_tests.postgres import open_folder
 
 MANIFEST, RECORD, DATA = r"manifest\.json", r"revision\.json", r"events\.parquet"
 LARGE_BYTES = 17 * 1024 * 1024
@@ -115,6 +117,33 @@ def test_a_server_that_is_gone_is_unreachable_and_what_stays_wrong_is_not(
         assert not isinstance(told.value, StoreUnreachable)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["", "http://", "not a url", "http://[", "127.0.0.1:9000", "ftp://127.0.0.1:9", "http://127.0.0.1:99999", "http://h:port"],
+)
+def test_an_endpoint_that_is_no_address_is_named_and_not_tried_again(
+    moto: Server, monkeypatch, tmp_path: Path, endpoint: str
+) -> None:
+    lake = Lake(moto.use(monkeypatch, AWS_ENDPOINT_URL=endpoint))
+    for attempt in (lake.check, lambda: lake.current(ADDRESS), lambda: publish(lake, tmp_path, [1])):
+        with pytest.raises(LakeError, match="AWS_ENDPOINT_URL is not the address of a store: write http") as told:
+            attempt()
+        assert not isinstance(told.value, StoreUnreachable)
+
+
+@pytest.mark.parametrize("endpoint", ["http://[::1]:9", "HTTP://user:word@127.0.0.1:9/a/path/", "http://a-store_1.invalid"])
+def test_an_endpoint_that_is_an_address_is_asked(moto: Server, monkeypatch, endpoint: str) -> None:
+    with pytest.raises(StoreUnreachable):
+        Lake(moto.use(monkeypatch, AWS_ENDPOINT_URL=endpoint)).current(ADDRESS)
+
+
+def test_a_request_that_cannot_be_written_is_not_tried_again(moto: Server, monkeypatch) -> None:
+    monkeypatch.setattr(s3_store, "check_endpoint", lambda: None)
+    with pytest.raises(LakeError, match="builder error") as told:
+        Lake(moto.use(monkeypatch, AWS_ENDPOINT_URL="ftp://127.0.0.1:9")).current(ADDRESS)
+    assert not isinstance(told.value, StoreUnreachable)
+
+
 def test_a_bucket_that_vanishes_is_named_and_nothing_is_reported_as_published(
     moto: Server, monkeypatch, tmp_path
 ) -> None:
@@ -183,8 +212,16 @@ def test_a_disk_that_is_really_full_is_named_too(tmp_path: Path) -> None:
     assert "No space left on device" in found.stderr
 
 
-def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
-    lake = Lake(tmp_path / "lake")
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """A folder whose parents another user may pass through, unlike pytest's own."""
+    folder = open_folder("platform-assets-lake-")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_may_not_be_written_is_named(reachable_folder: Path, tmp_path: Path) -> None:
+    lake = Lake(reachable_folder / "lake")
     before = publish(lake, tmp_path, [1]).revision
     subject = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     if subject and subprocess.run([*subject, "true"], capture_output=True).returncode:
@@ -201,9 +238,6 @@ for attempt in (store.check, lambda: store.put("a/b", b""), lambda: store.create
     except LakeError as error:
         print(error)
 """
-    for folder in [tmp_path, *tmp_path.parents]:
-        if not folder.stat().st_mode & 0o005:
-            folder.chmod(folder.stat().st_mode | 0o055)
     Path(lake.root).chmod(0o555)
     try:
         found = subprocess.run(

@@ -9,10 +9,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -29,6 +27,7 @@ from platform_assets.core import embedded_postgres
 from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
 from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.processes import free_port, stop, wait_for
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -116,15 +115,11 @@ class Deployment:
         return Counter((asset, partition) for asset, partition, _ in found)
 
     def wait_for(self, what: str, condition: Callable[[], Any], seconds: float) -> Any:
-        """Poll until the condition holds; raises with the logs of dead processes when it does not in time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if found := condition():
-                return found
-            dead = [process for process in self.processes if process.poll() is not None]
-            assert not dead, self.logs()
-            time.sleep(1)
-        raise AssertionError(f"{what} did not come in {seconds:.0f} s\n{self.logs()}")
+        """As `processes.wait_for`, with the ends of the logs when it does not come."""
+        try:
+            return wait_for(what, condition, seconds, self.processes, pause=1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from error
 
     def logs(self) -> str:
         """The ends of its processes' logs."""
@@ -155,14 +150,14 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
         "PLATFORM_PLANNER_START": start.isoformat(), "PLATFORM_PLANNER_END": end.isoformat(),
         "PLATFORM_PLANNER_MINIMUM_ROWS": str(minimum_rows),
     }  # fmt: skip
-    deployment = Deployment(home, environment, _free_port())
+    deployment = Deployment(home, environment, free_port())
     with _environment(environment), embedded_postgres.held(deployment.settings.postgres_folder):
         try:
             command = [sys.executable, "-m", "platform_assets.commands", "setup"]
             subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
             yield deployment
         finally:
-            _stop(deployment.processes)
+            stop(*deployment.processes, by=signal.SIGINT)
             embedded_postgres.stop(deployment.settings.postgres_folder)
             shutil.rmtree(home, ignore_errors=True)
 
@@ -175,17 +170,6 @@ def web_server(deployment: Deployment) -> list[str]:
 DAEMON = ["dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml")]
 
 
-def _stop(processes: Sequence[subprocess.Popen]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-    for process in processes:
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 @contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     """The deployment's dagster.yaml is read through environment variables by this process too."""
@@ -196,9 +180,3 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -127,6 +127,7 @@ def environment(home: Path, source: str, mlflow: int, store: Server) -> dict[str
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # more than its two subprocesses may take
 def test_no_secret_is_in_anything_that_runs_and_commands_write(home: Path, rclone: Server) -> None:
     storage = home / "platform"
     storage.mkdir()

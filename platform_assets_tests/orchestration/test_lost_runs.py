@@ -12,6 +12,7 @@ import dagster as dg
 import psutil
 import pytest
 
+from platform_assets.orchestration import lost_runs
 from platform_assets.orchestration.lost_runs import LAUNCHED_BY_CODE_SERVER, LOCATION, exists, fail_lost_runs
 
 OF_PLANNER = {LOCATION: "__repository__@planner", LAUNCHED_BY_CODE_SERVER: "{}"}
@@ -68,6 +69,11 @@ def test_a_younger_process_of_the_same_number_is_another_process() -> None:
     created = psutil.Process(os.getpid()).create_time()
     assert exists(os.getpid(), reported_at=created)
     assert not exists(os.getpid(), reported_at=created - 60)
+
+
+def test_after_the_clock_was_set_no_live_process_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "boot_time", lambda: lost_runs.BOOT_TIME + 3_600)
+    assert exists(os.getpid(), reported_at=psutil.Process(os.getpid()).create_time() - 60)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,46 @@ def test_a_source_may_be_a_view_of_texts_with_nulls_everywhere(postgres_url: str
     assert (len(good), [row["rule"] for row in bad]) == (0, ["unknown_event_type"] * 3)
 
 
+def test_an_event_without_a_time_is_quarantined_on_the_day_it_was_recorded(postgres_url: str, tmp_path: Path) -> None:
+    columns = ", ".join(f"NULL::text AS {name}" for name in ("id", *COLUMNS[:-2]))
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("DROP TABLE exp.events")
+        connection.execute(
+            f"CREATE VIEW exp.events AS SELECT {columns}, "
+            "NULL::timestamptz AS timestamp, timestamptz '2026-01-05 12:00+00' AS created_at"
+        )
+    good, bad = extract(postgres_url, tmp_path)
+    assert (len(good), len(bad)) == (0, 1)
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        assert {day: count.rows for day, count in sources.count_events(snapshot, *DAY).items()} == {"2026-01-05": 1}
+
+
+@pytest.mark.parametrize("table", ["household_versions", "household_constraint_versions", "pantry_snapshots"])
+@pytest.mark.parametrize("missing", ["valid", "recorded"])
+def test_a_version_that_does_not_say_since_when_is_never_seen(
+    postgres_url: str, tmp_path: Path, table: str, missing: str
+) -> None:
+    valid = "snapshot_time" if table == "pantry_snapshots" else "valid_from"
+    column = valid if missing == "valid" else "recorded_at"
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute(f"CREATE TABLE kept AS SELECT * FROM {table}")
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"ALTER TABLE kept RENAME TO {table}")
+        connection.execute(
+            f"INSERT INTO {table} (household_id, {valid}, recorded_at) VALUES (%(who)s, %(at)s, %(at)s), "
+            f"(%(who)s, {'NULL' if column == valid else '%(at)s'}, {'NULL' if column == 'recorded_at' else '%(at)s'})",
+            {"who": HOUSEHOLD, "at": NOW},
+        )
+    request = sources.VersionRequest([HOUSEHOLD], NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    with Warehouse(postgres_url).snapshot() as snapshot:
+        if table == "pantry_snapshots":
+            found = sources.stream_pantry(snapshot, request).read_all().num_rows
+        else:
+            sources.read_versions(snapshot, table, request, tmp_path / "versions.parquet")
+            found = pq.read_metadata(tmp_path / "versions.parquet").num_rows
+    assert found == 1
+
+
 @pytest.mark.parametrize(
     "timestamp", ["0001-01-01 00:00+00", "4713-01-01 BC", "9999-12-31 23:59+00", "infinity", "-infinity", "1969-12-31"]
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from platform_assets.simulators.meal_app.ingredients import DIETS, EXCLUDABLE, INGREDIENTS, POSITION
-from platform_assets.simulators.meal_app.scenario import DAY, HOUR, Scenario, SimulatorError
+from platform_assets.simulators.meal_app.scenario import DAY, DAY_NAMES, HOUR, Scenario, SimulatorError
 from platform_assets.simulators.meal_app.text import json_text, timestamps
 
 FEWEST_RECIPES = 30
@@ -49,6 +49,17 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.recipes)
+
+    @cached_property
+    def quoted_ids(self) -> list[str]:
+        """The R ids as JSON."""
+        return [json_text(each.id) for each in self.recipes]
+
+    @cached_property
+    def meal_heads(self) -> pa.StringArray:
+        """(7 R) a planned meal's JSON up to its servings, by day, then recipe."""
+        heads = (f'{{"day":"{day}","recipe_id":{each},"servings":' for day in DAY_NAMES for each in self.quoted_ids)
+        return pa.array(heads, pa.string())
 
     @cached_property
     def prep(self) -> np.ndarray:

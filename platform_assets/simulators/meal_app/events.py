@@ -25,7 +25,6 @@ from platform_assets.simulators.meal_app.text import (
     integers,
     join,
     join_groups,
-    json_text,
     lookup,
     timestamps,
 )
@@ -103,12 +102,8 @@ def build_events(
 def _meals(catalogue: Catalogue, recipes: np.ndarray, servings: np.ndarray) -> pa.StringArray:
     """(N,) plans as `"plan":{"meals":[...]}`, monday first."""
     plan, day = np.nonzero(recipes >= 0)
-    known = [
-        f'{{"day":"{name}","recipe_id":{json_text(recipe.id)},"servings":'
-        for name in DAY_NAMES
-        for recipe in catalogue.recipes
-    ]
-    meals = join(lookup(known, day * len(catalogue) + recipes[plan, day]), integers(servings[plan, day]), "}")
+    heads = catalogue.meal_heads.take(pa.array(day * len(catalogue) + recipes[plan, day]))
+    meals = join(heads, integers(servings[plan, day]), "}")
     return join('"plan":{"meals":[', join_groups(meals, np.bincount(plan, minlength=len(recipes))), "]}")
 
 
@@ -133,7 +128,6 @@ def _intervened(rng: np.random.Generator, plans: Plans, head: pa.StringArray) ->
 
 def _edited(rng: np.random.Generator, catalogue: Catalogue, plans: Plans, head: pa.StringArray) -> list[_Part]:
     """Swaps, and the other edits; each somewhere between generation and acceptance."""
-    recipe_ids = [json_text(recipe.id) for recipe in catalogue.recipes]
     parts = []
     for kind in (behaviour.SWAP, behaviour.ADJUST, behaviour.REMOVE, behaviour.ADD):
         plan, day = np.nonzero(plans.edits == kind)
@@ -142,14 +136,14 @@ def _edited(rng: np.random.Generator, catalogue: Catalogue, plans: Plans, head: 
         start = join(head.take(pa.array(plan)), _EDIT_HEAD[kind], lookup(DAY_NAMES, day), '"')
         after, servings = plans.final_recipes[plan, day], integers(plans.final_servings[plan, day])
         if kind == behaviour.SWAP:
-            before = lookup(recipe_ids, plans.recipes[plan, day])
-            payload = join(start, ',"from":', before, ',"to":', lookup(recipe_ids, after), "}")
+            before = lookup(catalogue.quoted_ids, plans.recipes[plan, day])
+            payload = join(start, ',"from":', before, ',"to":', lookup(catalogue.quoted_ids, after), "}")
         elif kind == behaviour.ADJUST:
             payload = join(start, ',"servings":', servings, "}")
         elif kind == behaviour.REMOVE:
             payload = join(start, "}")
         else:
-            payload = join(start, ',"recipe_id":', lookup(recipe_ids, after), ',"servings":', servings, "}")
+            payload = join(start, ',"recipe_id":', lookup(catalogue.quoted_ids, after), ',"servings":', servings, "}")
         event = SWAPPED if kind == behaviour.SWAP else EDITED
         parts.append(_Part(event, plan, moment, payload, _no_metrics(len(plan))))
     return parts

@@ -8,7 +8,7 @@ FROM (
       AND "timestamp" < least(current_setting('platform.day_end')::timestamptz, timestamptz '2200-01-01 00:00+00')
     UNION ALL
     SELECT created_at AS placed_at, created_at FROM exp.events
-    WHERE ("timestamp" < timestamptz '1970-01-01 00:00+00' OR "timestamp" >= timestamptz '2200-01-01 00:00+00')
+    WHERE ("timestamp" >= timestamptz '1970-01-01 00:00+00' AND "timestamp" < timestamptz '2200-01-01 00:00+00') IS NOT TRUE
       AND created_at >= current_setting('platform.day_start')::timestamptz
       AND created_at < current_setting('platform.day_end')::timestamptz
 ) AS placed

@@ -1,5 +1,5 @@
 -- One day of the event log by the time things happened; JSON as text, because the contract is checked by us, row by row.
--- An impossible time (before 1970, after 2199, infinite) lies in no calendar: such a row belongs to the day it was recorded
+-- An impossible time (before 1970, after 2199, infinite, null) lies in no calendar: such a row belongs to the day it was recorded
 -- on. What has no Arrow value (outside the years 1 to 9999) is moved to the nearest instant that has one.
 -- A row is bounded here, where it lies: of JSON above 1 MiB only the beginning is sent, with size and SHA-256 of the whole.
 SELECT id, left(event_type, 1000) AS event_type, left(unit_type, 1000) AS unit_type, left(unit_id, 1000) AS unit_id,
@@ -29,7 +29,7 @@ FROM (
               AND "timestamp" < least(current_setting('platform.day_end')::timestamptz, timestamptz '2200-01-01 00:00+00')
             UNION ALL
             SELECT * FROM exp.events
-            WHERE ("timestamp" < timestamptz '1970-01-01 00:00+00' OR "timestamp" >= timestamptz '2200-01-01 00:00+00')
+            WHERE ("timestamp" >= timestamptz '1970-01-01 00:00+00' AND "timestamp" < timestamptz '2200-01-01 00:00+00') IS NOT TRUE
               AND created_at >= current_setting('platform.day_start')::timestamptz
               AND created_at < current_setting('platform.day_end')::timestamptz
         ) AS placed

@@ -16,6 +16,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     (SELECT * FROM household_constraint_versions AS learned
      WHERE learned.household_id = wanted.household_id
+       AND learned.valid_from IS NOT NULL AND learned.recorded_at IS NOT NULL  -- greatest() passes nulls over
        AND greatest(learned.valid_from, learned.recorded_at) > current_setting('platform.earliest')::timestamptz
        AND greatest(learned.valid_from, learned.recorded_at) <= current_setting('platform.latest')::timestamptz)
 ) AS v

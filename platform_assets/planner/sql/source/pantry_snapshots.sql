@@ -17,6 +17,7 @@ FROM (
         UNION ALL
         (SELECT * FROM pantry_snapshots AS learned
          WHERE learned.household_id = wanted.household_id
+           AND learned.snapshot_time IS NOT NULL AND learned.recorded_at IS NOT NULL  -- greatest() passes nulls over
            AND greatest(learned.snapshot_time, learned.recorded_at) > current_setting('platform.earliest')::timestamptz
            AND greatest(learned.snapshot_time, learned.recorded_at) <= current_setting('platform.latest')::timestamptz)
     ) AS p
