@@ -30,6 +30,11 @@ MAY_IMPORT = {
     "planner": {"planner", "orchestration", "core"},
     "commands": {"commands", "orchestration", "core", "planner", "simulators"},
 }
+FOLDERS = ("platform_assets", "platform_assets_tests", "deploy", "benchmarks", "docs")
+# Where checkouts, homes and scratch lie on one machine. What stands before says that it is a path from the top.
+_FROM_THE_TOP = r"(?<![\w.)}$~-])(?<![\w.)}$~-]/)/"
+OF_ONE_MACHINE = re.compile(_FROM_THE_TOP + r"(?:work|root|home|Users)\b")
+OF_ONE_MACHINE_OR_TEMPORARY = re.compile(_FROM_THE_TOP + r"(?:work|root|home|Users|tmp)\b")
 # Functions that one engine has and the other has not, or spells with another meaning.
 NOT_PORTABLE = {"hash", "epoch_us", "strftime", "list_aggregate", "unnest", "generate_series"}
 
@@ -109,10 +114,38 @@ def test_transforms_keep_to_the_sql_that_a_second_engine_runs(path: Path) -> Non
         assert not ordered, "the order inside an aggregate is lost on the way: sort the list instead"
 
 
+def written_files() -> list[Path]:
+    """Every file of the house that is text, at the top and below; .env is whose machine it is."""
+    below = [path for name in FOLDERS for path in (ROOT / name).rglob("*")]
+    return sorted(
+        path
+        for path in [*ROOT.glob("[!.]*"), *below]
+        if path.is_file() and path.suffix != ".png" and path.name != ".env" and "__pycache__" not in path.parts
+    )
+
+
+def machine_paths(path: Path, text: str) -> list[str]:
+    """The paths in a text that exist on somebody's machine only; tests and benchmarks may name the temporary folder."""
+    may_be_temporary = path.relative_to(ROOT).parts[0] in ("platform_assets_tests", "benchmarks")
+    return (OF_ONE_MACHINE if may_be_temporary else OF_ONE_MACHINE_OR_TEMPORARY).findall(text)
+
+
 def test_nothing_is_named_after_the_workplace_it_was_written_in() -> None:
-    for path in [*modules(), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "Makefile"]:
-        text = path.read_text(encoding="utf-8")
-        assert "/work/" not in text, path
+    found = {path: machine_paths(path, path.read_text(encoding="utf-8", errors="replace")) for path in written_files()}
+    assert {path: places for path, places in found.items() if places} == {}
+    assert {"sql", "yaml", "md", "py", "mako", "toml"} <= {path.suffix[1:] for path in found}
+    assert {ROOT / name for name in ("Makefile", "deploy/Dockerfile", "deploy/.env.example")} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_found"),
+    [("cd {}work/main", True), ("file://{}home/me", True), ("'{}root'", True), ("x={}Users/me", True), ("{}tmp/lake", True),
+     ("a/home", False), ("https://host/root/x", False), ("{{}}{}home", False), ("{}workspace.yaml", False), ("{}tmpfs", False)],
+)  # fmt: skip
+def test_a_path_of_one_machine_is_told_from_other_paths(text: str, is_found: bool) -> None:
+    assert bool(machine_paths(ROOT / "docs" / "any.md", text.format("/"))) is is_found
+    if "tmp" in text:
+        assert not machine_paths(ROOT / "benchmarks" / "any.py", text.format("/"))
 
 
 def test_an_installed_package_holds_every_file_that_is_read_at_run_time(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the S3 client's errors mean: a LakeError that names the remedy, without secrets, and tells what may pass from what stays.
 
-An endpoint that the client could only panic at is refused here before it is asked. When something is tried again is s3_store.py's business.
+An endpoint that the client could only panic at is refused here, before the client sees it. When something is tried again is
+s3_store.py's business.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from platform_assets.core.stores import Corrupt, LakeError, StoreUnreachable
 # What the client says of connections that fail, break or time out, and of answers 429 and 5xx (but 501, not implemented).
 # A builder error is a request that cannot be written, such as one by another protocol: no repetition mends it.
 _MAY_PASS = re.compile(r"HTTP error: (?!builder error)|status code: (429|5(?!01)\d\d)")
-_ADDRESS = re.compile(r"https?://([^\s/?#@]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?(/[\w.~%!$&'()*+,;=:@/-]*)?", re.ASCII)
+_ADDRESS = re.compile(
+    r"(?i:https?)://([^\s/?#@]*@)?([\w.-]+|\[[\da-fA-F:.]+\])(:\d+)?(/[\w.~%!$&'()*+,;=:@/-]*)?", re.ASCII
+)
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from platform_assets.core import embedded_postgres
 from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.processes import wait_for
 
 
 @pytest.fixture
@@ -65,10 +65,8 @@ def test_a_server_that_was_killed_is_started_again_by_the_next_use(folder: Path)
     assert answers(folder)
     processes = [psutil.Process(postmaster(folder)), *psutil.Process(postmaster(folder)).children(recursive=True)]
     processes[0].kill()
-    deadline = time.monotonic() + 60
-    while any(is_alive(process) for process in processes):  # its workers end by themselves when they miss it
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    # Its workers end by themselves when they miss it.
+    wait_for("the end of all", lambda: not any(is_alive(process) for process in processes), 60)
     assert answers(folder)
 
 

