@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.apply:
         print("nothing was changed; run `make collect-garbage APPLY=1` to mark and delete")
         return 0
-    print(f"deleted {_total(collector.apply(plan))}")
+    marked = sum(item.verdict == "condemn" for item in plan.garbage)
+    print(f"marked {marked:,} revision(s), deleted {_total(collector.apply(plan))}")
     return 0
 
 

@@ -128,6 +128,6 @@ def require_passed(asset: dg.AssetKey, partition: str, revision: Revision, check
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise dg.Failure(
             f"{asset.to_user_string()} of {partition} failed a blocking check ({reasons}). "
-            "Mend its cause and materialise that partition again.",
+            "Mend its cause; unless that alone makes a sensor compute the partition again, materialise it.",
             allow_retries=False,
         )
