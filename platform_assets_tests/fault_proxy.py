@@ -179,14 +179,20 @@ class FaultProxy(TcpProxy):
 
 
 def _read_request(client: socket.socket) -> tuple[str, str, bytes] | None:
-    """Method, target and all bytes of one request; None when the client only connected."""
+    """Method, target and all bytes of one request; None when the client only connected.
+
+    Raises ConnectionResetError when the client died while it sent: half a request, forwarded, would make the server wait for
+    the rest for ever.
+    """
     stream = client.makefile("rb")
     first = stream.readline()
     if not first:
         return None
+    if not first.endswith(b"\n"):
+        raise ConnectionResetError("the client died while it sent")
     method, target, _ = first.decode("latin-1").split(" ", 2)
     lines, length, chunked = [first], 0, False
-    while (line := stream.readline()) not in (b"\r\n", b""):
+    while (line := _whole(stream.readline())) != b"\r\n":
         name, _, value = line.decode("latin-1").partition(":")
         match name.lower():
             case "connection" | "keep-alive":
@@ -200,16 +206,23 @@ def _read_request(client: socket.socket) -> tuple[str, str, bytes] | None:
                 chunked = True
         lines.append(line)
     lines.append(b"Connection: close\r\n\r\n")
-    lines += _read_chunks(stream) if chunked else [stream.read(length)]
+    lines += _read_chunks(stream) if chunked else [_whole(stream.read(length), length)]
     return method, target, b"".join(lines)
+
+
+def _whole(content: bytes, length: int = 1) -> bytes:
+    if len(content) < length:
+        raise ConnectionResetError("the client died while it sent")
+    return content
 
 
 def _read_chunks(stream) -> Iterator[bytes]:
     while True:
-        head = stream.readline()
+        head = _whole(stream.readline())
+        size = int(head.partition(b";")[0], 16)
         yield head
-        yield stream.read(int(head.partition(b";")[0], 16) + 2)
-        if int(head.partition(b";")[0], 16) == 0:
+        yield _whole(stream.read(size + 2), size + 2)
+        if size == 0:
             return
 
 

@@ -58,6 +58,17 @@ def test_a_fault_happens_as_often_as_planned_and_only_where_planned(proxy: Fault
     assert proxy.left() == 0
 
 
+@pytest.mark.parametrize(
+    "half", [b"PUT /ha", b"PUT /half HTTP/1.1\r\nHost:", b"PUT /half HTTP/1.1\r\nContent-Length: 9\r\n\r\nhal"]
+)
+def test_half_a_request_of_a_client_that_died_is_not_forwarded(proxy: FaultProxy, half: bytes) -> None:
+    """The server would wait for the rest, and this one answers nobody else meanwhile."""
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.sendall(half)
+    assert ask(proxy, "GET", "/this")
+    assert [target for _, target in proxy.requests] == ["/this"]
+
+
 def test_a_reset_before_is_not_forwarded_and_a_reset_after_is(moto: Server, proxy: FaultProxy, monkeypatch) -> None:
     lake, direct = Lake(moto.use(monkeypatch, AWS_ENDPOINT_URL=proxy.url)), Lake(moto.use(monkeypatch))
     for kind, forwarded in (("reset_before", False), ("reset_after", True)):

@@ -25,9 +25,7 @@ def build(
 
 
 def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limits) -> dg.Definitions:
-    days = _job(
-        "planner_days", "Extract and enrich days: the daily schedule's job.", EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS
-    )
+    days = _job("planner_days", "Extract and enrich days, daily.", EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS)
     weeks = _job("planner_weeks", "Build weekly datasets.", DATASET)
     extraction = _job(
         "planner_extraction", "Extract days again: the late-data sensor's job.", EVENTS, QUARANTINED_EVENTS
