@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import psycopg
@@ -81,7 +82,10 @@ class Platform:
         if storage == "postgres":
             text = _in_postgres(text, _new_database(self.source_url))
         (folder / "dagster.yaml").write_text(text, encoding="utf-8")
-        with _environment({"PLATFORM_DAGSTER_STORAGE": str(folder)}), dg.DagsterInstance.from_config(str(folder)) as it:
+        with (
+            patch.dict(os.environ, {"PLATFORM_DAGSTER_STORAGE": str(folder)}),
+            dg.DagsterInstance.from_config(str(folder)) as it,
+        ):
             yield it
 
 
@@ -93,7 +97,7 @@ def platform(folder: Path, days: int) -> Iterator[Platform]:
     settings = Settings.from_environment({"PLATFORM_HOME": str(folder / "platform")})
     end = START + timedelta(days=days)
     settings = replace(settings, planner_start=START, planner_end=end, planner_minimum_rows=MINIMUM_ROWS)
-    with _environment({"PLATFORM_DAGSTER_STORAGE": str(folder / "dagster")}):
+    with patch.dict(os.environ, {"PLATFORM_DAGSTER_STORAGE": str(folder / "dagster")}):
         set_up(settings)
     try:
         with embedded_postgres.held(settings.postgres_folder):
@@ -129,15 +133,3 @@ def _in_postgres(dagster_yaml: str, url: str) -> str:
     # Named, because SQLAlchemy's own choice is psycopg 3, whose server-side parameters Dagster's NOTIFY does not survive.
     url = url.replace("postgresql://", "postgresql+psycopg2://", 1)
     return yaml.safe_dump({**document, "storage": {"postgres": {"postgres_url": url}}})
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """dagster.yaml names its folder by a variable."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -196,7 +196,7 @@ class Tracking:
         """Every parameter, tag and dataset digest of every run, deleted ones too, and every tag of every model version."""
         from mlflow.entities import ViewType
 
-        try:
+        with self.translated():
             experiments = _pages(lambda token: self.client.search_experiments(ViewType.ALL, page_token=token))
             ids = [experiment.experiment_id for experiment in experiments]
             for run in _pages(lambda token: self.client.search_runs(ids, "", ViewType.ALL, page_token=token)):
@@ -204,22 +204,14 @@ class Tracking:
                 yield from (used.dataset.digest for used in run.inputs.dataset_inputs)
             for version in _pages(lambda token: self.client.search_model_versions(page_token=token)):
                 yield from version.tags.values()
-        except Exception as error:
-            raise TrackingError(f"MLflow cannot be read ({type(error).__name__}): is the server running?") from error
 
     def _runs_of(self, dagster_run_id: str, experiments: list[str]) -> list[Any]:
         return self._search(experiments, f"tags.{DAGSTER_RUN_ID} = '{_unquoted(dagster_run_id)}'")
 
     def _search(self, experiments: list[str], condition: str) -> list[Any]:
         """Every run for which the condition holds, newest first."""
-        found, token = [], None
-        while True:
-            with self.translated():
-                page = self.client.search_runs(experiments, condition, page_token=token)
-            found += list(page)
-            token = page.token
-            if not token:
-                return found
+        with self.translated():
+            return list(_pages(lambda token: self.client.search_runs(experiments, condition, page_token=token)))
 
 
 def _unquoted(value: str) -> str:

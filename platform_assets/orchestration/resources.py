@@ -134,10 +134,12 @@ class MlflowResource(dg.ConfigurableResource):
         # The class is what the `mlflow_tracking` resource yields. It is built here rather than as a resource because
         # importing it loads mlflow (seconds, 200 MB), which definitions and most assets must not pay for.
         config = {"experiment_name": experiment, "mlflow_tracking_uri": self.resolve_uri(), "mlflow_run_id": run_id}
-        warnings.simplefilter("ignore", dg.BetaWarning)  # the class is beta; what is used of it is pinned by tests
-        return MlFlow(
-            SimpleNamespace(log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config)
+        run = SimpleNamespace(
+            log=context.log, dagster_run=context.run, run_id=context.run.run_id, resource_config=config
         )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)  # the class is beta; what is used of it is pinned by tests
+            return MlFlow(run)
 
 
 def embedded_tracking_uri(settings: Settings) -> str:

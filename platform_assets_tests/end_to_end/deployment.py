@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 
@@ -151,7 +152,8 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
         "PLATFORM_PLANNER_MINIMUM_ROWS": str(minimum_rows),
     }  # fmt: skip
     deployment = Deployment(home, environment, free_port())
-    with _environment(environment), embedded_postgres.held(deployment.settings.postgres_folder):
+    # The deployment's dagster.yaml is read through environment variables by this process too.
+    with patch.dict(os.environ, environment), embedded_postgres.held(deployment.settings.postgres_folder):
         try:
             command = [sys.executable, "-m", "platform_assets.commands", "setup"]
             subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
@@ -168,15 +170,3 @@ def web_server(deployment: Deployment) -> list[str]:
 
 
 DAEMON = ["dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml")]
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """The deployment's dagster.yaml is read through environment variables by this process too."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

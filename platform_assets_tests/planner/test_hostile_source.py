@@ -81,28 +81,29 @@ def test_what_a_json_column_holds_and_jsonb_refuses_is_quarantined_too(postgres_
     assert any("U+0000" in row["reason"] for row in bad)
 
 
-def test_a_source_may_be_a_view_of_texts_with_nulls_everywhere(postgres_url: str, tmp_path: Path) -> None:
-    columns = ", ".join(f"NULL::text AS {name}" for name in ("id", *COLUMNS[:-2]))
-    with psycopg.connect(postgres_url) as connection:
+def replace_events_by_a_view(url: str, rows: int, **values: str) -> None:
+    """exp.events becomes a view of `rows` equal rows: these SQL values, and null for every other column."""
+    texts = {name: "NULL::text" for name in ("id", *COLUMNS[:-2])}
+    times = {name: "NULL::timestamptz" for name in ("timestamp", "created_at")}
+    columns = ", ".join(f"{value} AS {name}" for name, value in {**texts, **times, **values}.items())
+    with psycopg.connect(url) as connection:
         connection.execute("DROP TABLE exp.events")
-        connection.execute(
-            f"CREATE VIEW exp.events AS SELECT {columns}, timestamptz '2026-01-05 12:00+00' AS timestamp, "
-            "NULL::timestamptz AS created_at FROM generate_series(1, 3)"
-        )
+        connection.execute(f"CREATE VIEW exp.events AS SELECT {columns} FROM generate_series(1, {rows})")
+
+
+def test_a_source_may_be_a_view_of_texts_with_nulls_everywhere(postgres_url: str, tmp_path: Path) -> None:
+    replace_events_by_a_view(postgres_url, 3, timestamp="timestamptz '2026-01-05 12:00+00'")
     good, bad = extract(postgres_url, tmp_path)
     assert (len(good), [row["rule"] for row in bad]) == (0, ["unknown_event_type"] * 3)
 
 
 def test_an_event_without_a_time_is_quarantined_on_the_day_it_was_recorded(postgres_url: str, tmp_path: Path) -> None:
-    columns = ", ".join(f"NULL::text AS {name}" for name in ("id", *COLUMNS[:-2]))
-    with psycopg.connect(postgres_url) as connection:
-        connection.execute("DROP TABLE exp.events")
-        connection.execute(
-            f"CREATE VIEW exp.events AS SELECT {columns}, "
-            "NULL::timestamptz AS timestamp, timestamptz '2026-01-05 12:00+00' AS created_at"
-        )
+    replace_events_by_a_view(
+        postgres_url, 1, event_type="text 'plan_rejected'", unit_type="text 'household'", unit_id=f"text '{HOUSEHOLD}'",
+        created_at="timestamptz '2026-01-05 12:00+00'",
+    )  # fmt: skip
     good, bad = extract(postgres_url, tmp_path)
-    assert (len(good), len(bad)) == (0, 1)
+    assert (len(good), [row["rule"] for row in bad]) == (0, ["impossible_timestamp"])
     with Warehouse(postgres_url).snapshot() as snapshot:
         assert {day: count.rows for day, count in sources.count_events(snapshot, *DAY).items()} == {"2026-01-05": 1}
 
