@@ -8,7 +8,7 @@ BIN := .venv/bin
 COMMANDS := $(BIN)/python -m platform_assets.commands
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo ui late-event stop migrate preflight collect-garbage chromium screenshots test test-faults lint bench clean
+.PHONY: setup demo demo-all ui late-event stop migrate preflight collect-garbage chromium screenshots test test-faults lint bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -20,13 +20,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  'PLATFORM_DAGSTER_STORAGE=$(ROOT)/.platform/dagster' \
 	  '# The demo calendar: nine weeks. Leave PLATFORM_PLANNER_END out for an open calendar.' \
 	  'PLATFORM_PLANNER_START=2026-01-02' 'PLATFORM_PLANNER_END=2026-03-06' \
-	  '# The demo is small; the default is 1000.' 'PLATFORM_PLANNER_MINIMUM_ROWS=100' > $@
+	  '# The demo is small; the defaults are 1000 rows, and 1000 rows / 250 households for the gate.' \
+	  'PLATFORM_PLANNER_MINIMUM_ROWS=100' 'PLATFORM_PLANNER_GATE_ROWS=200' 'PLATFORM_PLANNER_GATE_HOUSEHOLDS=150' \
+	  '# Steps of the tiny base model; the default is made for the benchmark.' 'PLATFORM_PLANNER_TINY_STEPS=800' > $@
 
 setup: $(INSTALLED) .env  ## install, and prepare Postgres, MLflow and the folders
 	$(COMMANDS) setup
 
 demo: $(INSTALLED) .env  ## simulate a meal-planning app and build every day and week of it
 	$(COMMANDS) demo
+
+demo-all: $(INSTALLED) .env  ## the demo, and on through two models to their verdicts
+	$(COMMANDS) demo-all
 
 ui: $(INSTALLED) .env  ## open Dagster and MLflow
 	$(COMMANDS) ui
@@ -59,6 +64,8 @@ screenshots: $(INSTALLED) chromium  ## photograph the demo's pages for the READM
 
 # Tests bring their own services and folders: the settings of .env must not reach them.
 UNSET := env -u PLATFORM_HOME -u PLATFORM_PLANNER_START -u PLATFORM_PLANNER_END -u PLATFORM_PLANNER_MINIMUM_ROWS \
+  -u PLATFORM_PLANNER_GATE_ROWS -u PLATFORM_PLANNER_GATE_HOUSEHOLDS -u PLATFORM_PLANNER_TINY_STEPS -u PLATFORM_PLANNER_MODEL_BASE \
+  -u PLATFORM_PLANNER_TRAINING_WEEKS -u PLATFORM_PLANNER_RETRAIN_GAP_WEEKS -u PLATFORM_PLANNER_RETRAIN_ROWS \
   -u PLATFORM_LAKE_URL -u PLATFORM_WAREHOUSE_URL -u PLATFORM_SOURCE_URL -u PLATFORM_ALERT_WEBHOOK \
   -u PLATFORM_LAKE_SINGLE_WRITER -u MLFLOW_TRACKING_URI -u DAGSTER_HOME -u PLATFORM_DAGSTER_STORAGE \
   -u AWS_ENDPOINT_URL -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u PLATFORM_DAGSTER_URL

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import (
     dagster_overhead,
+    decoding,
     definitions,
     digest,
     enrichment,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "digest": digest.run,
     "extraction": extraction.run,
     "enrichment": enrichment.run,
+    "decoding": decoding.run,
     "simulator": simulator.run,
     "dagster_overhead": dagster_overhead.run,
     "year": year.run,

@@ -196,10 +196,10 @@ def _keys(app: Platform, calendar: str) -> Sequence[str]:
 
 def _digests(app: Platform, name: str, keys: Sequence[str]) -> dict[str, str]:
     from platform_assets.core.lake import Lake
-    from platform_assets.planner.assets import common, dataset
+    from platform_assets.planner.assets import common
 
     lake, asset = Lake(app.settings.lake_url), getattr(common, name.upper())
-    places = {key: dataset.dataset_address(key) if name == "dataset" else common.address(asset, key) for key in keys}
+    places = {key: common.address(asset, key) for key in keys}
     found = {key: lake.current(place) for key, place in places.items()}
     if missing := [key for key, revision in found.items() if revision is None]:
         raise BenchmarkError(f"dagster_overhead: {name} was not published for {missing}")

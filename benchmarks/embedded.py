@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.measure import ROOT, run_command
-from platform_assets.core import embedded_postgres
+from platform_assets.core import embedded_postgres, services
 from platform_assets.core.settings import Settings
 from platform_assets.core.warehouse import database_url
 
@@ -63,7 +63,7 @@ class Platform:
             "lake": resources.LakeResource(url=self.settings.lake_url),
             "engine": resources.EngineResource(scratch=str(self.settings.scratch_folder)),
             "source": resources.SourceResource(url=self.source_url),
-            "mlflow": resources.MlflowResource(tracking_uri=resources.embedded_tracking_uri(self.settings)),
+            "mlflow": resources.MlflowResource(tracking_uri=services.embedded_tracking_uri(self.settings)),
         }
 
     def definitions(self) -> dg.Definitions:

@@ -15,7 +15,7 @@ from platform_assets.core.warehouse import WarehouseError
 from platform_assets.orchestration.local_runs import RunFailed
 from platform_assets.simulators.meal_app.scenario import SimulatorError
 
-COMMANDS = ("setup", "demo", "ui", "late_event", "stop", "migrate", "preflight", "collect_garbage", "url")
+COMMANDS = ("setup", "demo", "demo_all", "ui", "late_event", "stop", "migrate", "preflight", "collect_garbage", "url")
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """List what in the lake nothing names, and delete it when asked to, in two runs at least a minimum age apart.
 
-What counts as garbage is core/garbage.py's business. MLflow is asked what it names; when it cannot be, nothing is deleted.
+What counts as garbage is core/garbage.py's business. MLflow and the policy registry are asked what they name; when one of
+them cannot be, nothing is deleted.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import os
 from collections.abc import Iterable
 from datetime import timedelta
 
+from platform_assets.core import services
 from platform_assets.core.garbage import digests_in
 from platform_assets.core.garbage_collection import Collector, Plan
 from platform_assets.core.lake import Lake
+from platform_assets.core.registry import Registry
 from platform_assets.core.settings import Settings
 from platform_assets.core.stores import Entry
-from platform_assets.core.tracking import Tracking
-from platform_assets.orchestration.resources import embedded_tracking_uri
 
 MINIMUM_AGE_DAYS = 7.0
 _SAID = {
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     lake = Lake(settings.lake_url, single_writer=settings.lake_single_writer)
     collector = Collector(lake.root, lake.store, timedelta(days=arguments.minimum_age_days))
-    plan = collector.plan(_named_in_mlflow(settings))
+    plan = collector.plan(_named_in_mlflow(settings) | _named_in_registry(settings))
     for line in _lines(plan):
         print(line)
     if not arguments.apply:
@@ -65,8 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _named_in_mlflow(settings: Settings) -> set[str]:
     # A run's patience (core/tracking.py) is wrong for a question.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    tracking = Tracking(settings.mlflow_tracking_uri or embedded_tracking_uri(settings))
+    tracking = services.open_tracking(settings)
     return {digest for text in tracking.texts() for digest in digests_in(text)}
+
+
+def _named_in_registry(settings: Settings) -> set[str]:
+    return Registry(services.open_warehouse(settings)).named_digests()
 
 
 def _lines(plan: Plan) -> Iterable[str]:

@@ -61,14 +61,15 @@ def _simulate(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _materialize(settings: Settings) -> None:
+    from platform_assets.planner.assets import jobs
     from platform_assets.planner.definitions import build
 
     definitions = build(settings)
     days, weeks = demo_calendar(settings)
     for chunk in (days[i : i + DAYS_A_RUN] for i in range(0, len(days), DAYS_A_RUN)):
-        _run(definitions, "planner_days", chunk[0], chunk[-1])
+        run_job(definitions, jobs.DAYS, chunk[0], chunk[-1])
     if weeks:
-        _run(definitions, "planner_weeks", weeks[0], weeks[-1])
+        run_job(definitions, jobs.WEEKS, weeks[0], weeks[-1])
 
 
 def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
@@ -79,7 +80,8 @@ def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
     return days, [week for week in weeks if partitions.dataset_date(week) <= end]
 
 
-def _run(definitions: Any, job: str, first: str, last: str) -> None:
+def run_job(definitions: Any, job: str, first: str, last: str) -> None:
+    """Run a job over a range of partitions and say how long it took."""
     print(f"{job}: {first} to {last} ...", flush=True)
     started = time.monotonic()
     run_range(definitions, job, first, last)
@@ -87,13 +89,13 @@ def _run(definitions: Any, job: str, first: str, last: str) -> None:
 
 
 def _report(settings: Settings, seconds: float) -> None:
-    from platform_assets.planner.assets.dataset import dataset_address
+    from platform_assets.planner.assets import common
 
     lake = Lake(settings.lake_url, single_writer=settings.lake_single_writer)
     print("\ndataset      rows  digest")
     newest = None
     for week in demo_calendar(settings)[1]:
-        if revision := lake.current(dataset_address(week)):
+        if revision := lake.current(common.address(common.DATASET, week)):
             print(f"{partitions.dataset_date(week)}  {revision.rows:>5,}  {revision.digest}")
             newest = revision
     if newest:

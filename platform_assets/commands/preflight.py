@@ -10,13 +10,12 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 
-from platform_assets.core import embedded_postgres, migrations
+from platform_assets.core import embedded_postgres, migrations, services
 from platform_assets.core.lake import Lake, LakeError
 from platform_assets.core.redaction import without_password
 from platform_assets.core.settings import Settings
-from platform_assets.core.tracking import EXPERIMENTS, Tracking
+from platform_assets.core.tracking import EXPERIMENTS
 from platform_assets.core.warehouse import Warehouse, WarehouseError
-from platform_assets.orchestration.resources import embedded_tracking_uri
 
 REQUIRED = {
     "exp.events": (
@@ -125,7 +124,7 @@ def _inspect_mlflow(settings: Settings) -> Iterator[str]:
     # A run's patience (core/tracking.py) is wrong for a question.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    tracking = Tracking(settings.mlflow_tracking_uri or embedded_tracking_uri(settings))
+    tracking = services.open_tracking(settings)
     known = {experiment.name for experiment in tracking.client.search_experiments()}
     for name in EXPERIMENTS:
         if name not in known:

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from platform_assets.core import embedded_postgres, migrations
+from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.core.tracking import Tracking
 from platform_assets.core.warehouse import WarehouseError
-from platform_assets.orchestration.resources import embedded_tracking_uri
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,9 @@ import time
 
 from platform_assets.commands.setup import embedded_server_held, set_up, ui_lock
 from platform_assets.core.redaction import without_password
+from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.settings import SettingError, Settings
-from platform_assets.orchestration.resources import EMBEDDED_UI, embedded_tracking_uri
+from platform_assets.orchestration.resources import EMBEDDED_UI
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

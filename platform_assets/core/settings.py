@@ -32,6 +32,13 @@ class Settings:
     planner_start: date
     planner_end: date | None
     planner_minimum_rows: int
+    planner_model_base: str
+    planner_tiny_steps: int
+    planner_training_weeks: int
+    planner_retrain_gap_weeks: int
+    planner_retrain_rows: int
+    planner_gate_rows: int
+    planner_gate_households: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -50,6 +57,13 @@ class Settings:
             planner_start=start or DEMO_START,
             planner_end=_read_date(environ, "PLATFORM_PLANNER_END"),
             planner_minimum_rows=_read_integer(environ, "PLATFORM_PLANNER_MINIMUM_ROWS", 1000),
+            planner_model_base=environ.get("PLATFORM_PLANNER_MODEL_BASE") or "tiny",
+            planner_tiny_steps=_read_integer(environ, "PLATFORM_PLANNER_TINY_STEPS", 3000, least=1),
+            planner_training_weeks=_read_integer(environ, "PLATFORM_PLANNER_TRAINING_WEEKS", 4, least=1),
+            planner_retrain_gap_weeks=_read_integer(environ, "PLATFORM_PLANNER_RETRAIN_GAP_WEEKS", 1, least=1),
+            planner_retrain_rows=_read_integer(environ, "PLATFORM_PLANNER_RETRAIN_ROWS", 1),
+            planner_gate_rows=_read_integer(environ, "PLATFORM_PLANNER_GATE_ROWS", 1000, least=1),
+            planner_gate_households=_read_integer(environ, "PLATFORM_PLANNER_GATE_HOUSEHOLDS", 250, least=1),
         )
 
     @property
@@ -61,6 +75,11 @@ class Settings:
     def mlflow_folder(self) -> Path:
         """Where MLflow artefacts go when no MLflow server is configured."""
         return self.home / "mlflow"
+
+    @property
+    def training_folder(self) -> Path:
+        """Checkpoints of trainings that are not finished yet; a training without them starts anew."""
+        return self.home / "training"
 
     @property
     def scratch_folder(self) -> Path:
@@ -81,12 +100,12 @@ def _read_date(environ: Mapping[str, str], name: str) -> date | None:
         raise SettingError(f"{name} is {text!r}; write a date as YYYY-MM-DD") from None
 
 
-def _read_integer(environ: Mapping[str, str], name: str, default: int) -> int:
+def _read_integer(environ: Mapping[str, str], name: str, default: int, least: int = 0) -> int:
     text = environ.get(name)
     if not text:
         return default
-    if not text.isdigit():
-        raise SettingError(f"{name} is {text!r}; write a whole number of 0 or more")
+    if not text.isdigit() or int(text) < least:
+        raise SettingError(f"{name} is {text!r}; write a whole number of {least} or more")
     return int(text)
 
 

@@ -2,7 +2,7 @@
 
 Runs are addressed by id through the client, never through MLflow's process-wide "active run", so that two assets in one
 process cannot write into each other's run. `orchestration.resources` hangs them under the run that stands for a Dagster
-run; model registration comes with the first model; what MLflow's errors mean is in `core.tracking_errors`. Nothing here
+run; registered models are `core.model_versions`' business, what MLflow's errors mean `core.tracking_errors`'. Nothing here
 imports mlflow before it is used: the import takes seconds and 200 MB.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetReference", "Run", "Tracking", "TrackingError", "TrackingUnreachable"]
 
-EXPERIMENTS = ("planner_training",)
+EXPERIMENTS = ("planner_training", "offline_replay")
 DAGSTER_RUN_ID = "dagster_run_id"
 _PARENT = "mlflow.parentRunId"
 # MLflow's own defaults let a run wait up to 20 minutes for each request. With these a server that is away is given up after
@@ -49,11 +49,11 @@ class Run:
     experiment_id: str
     tracking: Tracking = field(repr=False)
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        """Log one value per metric."""
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log one value per metric; `step` is the epoch or step that they belong to."""
         with self.tracking.translated():
             for name, value in metrics.items():
-                self.tracking.client.log_metric(self.run_id, name, value)
+                self.tracking.client.log_metric(self.run_id, name, value, step=step)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Log parameters; MLflow refuses to change one that is already there."""
@@ -65,6 +65,17 @@ class Run:
         """Store a file as an artefact under its own name."""
         with self.tracking.translated():
             self.tracking.client.log_artifact(self.run_id, str(path))
+
+    def log_folder(self, path: Path, name: str) -> None:
+        """Store a folder's files as artefacts below a name."""
+        with self.tracking.translated():
+            self.tracking.client.log_artifacts(self.run_id, str(path), name)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Add tags."""
+        with self.tracking.translated():
+            for name, value in tags.items():
+                self.tracking.client.set_tag(self.run_id, name, value)
 
     def log_dataset(self, dataset: DatasetReference, context: str) -> None:
         """Record which dataset, by digest, the run made or read."""
@@ -155,7 +166,7 @@ class Tracking:
     def finished_run(self, experiment: str, tags: Mapping[str, str]) -> Run | None:
         """The newest FINISHED run with all these tags."""
         experiment_id = self.experiment_id(experiment)
-        wanted = [f"tags.{name} = '{_unquoted(value)}'" for name, value in tags.items()]
+        wanted = [f"tags.{name} = '{unquoted(value)}'" for name, value in tags.items()]
         found = self._search([experiment_id], " and ".join(["attributes.status = 'FINISHED'", *wanted]))
         return Run(found[0].info.run_id, experiment_id, self) if found else None
 
@@ -197,28 +208,36 @@ class Tracking:
         from mlflow.entities import ViewType
 
         with self.translated():
-            experiments = _pages(lambda token: self.client.search_experiments(ViewType.ALL, page_token=token))
+            experiments = pages(lambda token: self.client.search_experiments(ViewType.ALL, page_token=token))
             ids = [experiment.experiment_id for experiment in experiments]
-            for run in _pages(lambda token: self.client.search_runs(ids, "", ViewType.ALL, page_token=token)):
+            for run in pages(lambda token: self.client.search_runs(ids, "", ViewType.ALL, page_token=token)):
                 yield from (*run.data.params.values(), *run.data.tags.values())
                 yield from (used.dataset.digest for used in run.inputs.dataset_inputs)
-            for version in _pages(lambda token: self.client.search_model_versions(page_token=token)):
+            for version in pages(lambda token: self.client.search_model_versions(page_token=token)):
                 yield from version.tags.values()
 
+    def open_run(self, run_id: str) -> Run:
+        """A run that another process opened, and will end."""
+        with self.translated():
+            found = self.client.get_run(run_id)
+        return Run(run_id, found.info.experiment_id, self)
+
     def _runs_of(self, dagster_run_id: str, experiments: list[str]) -> list[Any]:
-        return self._search(experiments, f"tags.{DAGSTER_RUN_ID} = '{_unquoted(dagster_run_id)}'")
+        return self._search(experiments, f"tags.{DAGSTER_RUN_ID} = '{unquoted(dagster_run_id)}'")
 
     def _search(self, experiments: list[str], condition: str) -> list[Any]:
         """Every run for which the condition holds, newest first."""
         with self.translated():
-            return list(_pages(lambda token: self.client.search_runs(experiments, condition, page_token=token)))
+            return list(pages(lambda token: self.client.search_runs(experiments, condition, page_token=token)))
 
 
-def _unquoted(value: str) -> str:
+def unquoted(value: str) -> str:
+    """A value as it may stand between quotes in a search."""
     return value.replace("'", "")
 
 
-def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+def pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All items of a search that answers page by page."""
     token = None
     while True:
         page = search(token)

@@ -41,17 +41,30 @@ def weekly_from_days(gates: dg.AssetSelection | None = None) -> dg.AutomationCon
     - `& ~due`: a day that changed between the request and the next tick would else be wiped by that tick's reset.
     - A failed run is not requested again until a day changes: no loop, the alert calls a person.
     """
+    return _once_upstream_is_checked(gates, "weekly_from_days")
+
+
+def judged_from_trained(gates: dg.AssetSelection | None = None) -> dg.AutomationCondition:
+    """Request a judgement (replay scores, then a policy version) when all it rests on is there and checked.
+
+    As `weekly_from_days`, of which it is the same rule between weeks: the model of the week before, the evaluated week's
+    dataset. Again when one of them changes, and not when one is computed again to the same content.
+    """
+    return _once_upstream_is_checked(gates, "judged_from_trained")
+
+
+def _once_upstream_is_checked(gates: dg.AssetSelection | None, label: str) -> dg.AutomationCondition:
     changed = AC.any_deps_match(AC.data_version_changed())
     changed = changed.ignore(gates) if gates else changed
-    due = (AC.missing().newly_true() | changed).with_label("week_is_due")
+    due = (AC.missing().newly_true() | changed).with_label("is_due")
     unchecked = AC.any_deps_match(AC.any_checks_match(~AC.check_passed(), blocking_only=True))
     return (
         due.since(AC.newly_requested() & ~due)
-        & ~AC.any_deps_match(AC.missing()).with_label("any_day_missing")
-        & ~unchecked.with_label("any_day_unchecked")
+        & ~AC.any_deps_match(AC.missing()).with_label("any_upstream_missing")
+        & ~unchecked.with_label("any_upstream_unchecked")
         & ~AC.any_deps_in_progress()
         & ~AC.in_progress()
-    ).with_label("weekly_from_days")
+    ).with_label(label)
 
 
 def days_from_days() -> dg.AutomationCondition:
@@ -104,7 +117,7 @@ def follow_changes(
         cursor = int(context.cursor) if context.cursor else 0
         requests: dict[str, dg.RunRequest] = {}
         is_stale, deadline = staleness(lake), time.monotonic() + TICK_SECONDS
-        for record in _finished(context.instance, upstream, cursor):
+        for record in finished_materializations(context.instance, upstream, cursor):
             if time.monotonic() > deadline:
                 break
             cursor = record.storage_id
@@ -123,7 +136,9 @@ def follow_changes(
     return sensor
 
 
-def _finished(instance: dg.DagsterInstance, asset: dg.AssetKey, cursor: int) -> Iterator[dg.EventLogRecord]:
+def finished_materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, cursor: int
+) -> Iterator[dg.EventLogRecord]:
     """Materialisations after the cursor, oldest first, up to the first whose run still goes on."""
     filters = dg.AssetRecordsFilter(asset_key=asset, after_storage_id=cursor)
     for record in instance.fetch_materializations(filters, limit=EVENTS_A_TICK, ascending=True).records:

@@ -15,12 +15,14 @@ from platform_assets.core.lake import LakeError, PublicationConflict, StoreUnrea
 from platform_assets.core.settings import SettingError
 from platform_assets.core.tracking import TrackingError, TrackingUnreachable
 from platform_assets.core.warehouse import Unreachable, WarehouseError
+from platform_assets.orchestration.programs import ProgramUnavailable
 
 # Looked up before PERMANENT, whose classes they are special cases of.
 TRANSIENT: tuple[type[Exception], ...] = (
     Unreachable,  # Postgres is away, restarts, or lost the connection in the middle of a stream
     StoreUnreachable,  # the lake's store is away, answers 5xx, or resets connections longer than its client is patient
     TrackingUnreachable,  # MLflow is away or overloaded
+    ProgramUnavailable,  # any of these, met by a program that a step had started
     PublicationConflict,  # another writer was first: compute again from what is there now
 )
 # A missing table, wrong password, missing bucket, unsuitable store, corrupt file, broken setting: a person must act first.

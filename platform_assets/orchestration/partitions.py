@@ -39,6 +39,25 @@ def planner_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), end_date=last, day_offset=5, timezone="UTC")
 
 
+def planner_evaluated_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The weeks that a model of the week before can be judged on: all but the calendar's first."""
+    first = _first_friday_from(settings.planner_start) + _WEEK
+    end = planner_weekly(settings).end
+    return dg.WeeklyPartitionsDefinition(
+        start_date=first.isoformat(), end_date=end.date().isoformat() if end else None, day_offset=5, timezone="UTC"
+    )
+
+
+def weeks_before(n: int) -> dg.TimeWindowPartitionMapping:
+    """Weekly on weekly: each week reads itself and the `n` weeks before it, cut at the calendar's start."""
+    return days_before(n)
+
+
+def week_before() -> dg.TimeWindowPartitionMapping:
+    """Weekly on weekly: each evaluated week reads what the week before it became."""
+    return dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+
+
 def days_before(n: int) -> dg.TimeWindowPartitionMapping:
     """Daily on daily: each day reads itself and the `n` days before it.
 
@@ -88,6 +107,16 @@ def trailing_weeks(week_key: str, n: int) -> list[str]:
         raise ValueError(f"trailing_weeks of {n} weeks: ask for 1 or more")
     last = _friday(week_key, "week key")
     return [(last - i * _WEEK).isoformat() for i in reversed(range(n))]
+
+
+def previous_week(week_key: str) -> str:
+    """The key of the week before."""
+    return (_friday(week_key, "week key") - _WEEK).isoformat()
+
+
+def weeks_between(earlier: str, later: str) -> int:
+    """How many weeks one week key lies after another."""
+    return (_friday(later, "week key") - _friday(earlier, "week key")) // _WEEK
 
 
 def days_in(first: date, last: date) -> list[str]:

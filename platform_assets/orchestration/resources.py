@@ -1,6 +1,6 @@
-"""Dagster resources around core, and the one place that says what local and production mean.
+"""Dagster resources around core.
 
-Local and production differ by settings only: an unset URL is the embedded default, a set one is yours. A resource that is
+Local and production differ by settings only (`core.services`). A resource that is
 given no value reads the environment when a run uses it, never when definitions load, and never puts a secret into its
 configuration, which the UI shows. Tests and commands hand in other values.
 """
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.core import services
 from platform_assets.core.redaction import without_user
 from platform_assets.core.settings import Settings
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
     from platform_assets.core.lake import Lake
-    from platform_assets.core.tracking import Run
+    from platform_assets.core.tracking import Run, Tracking
     from platform_assets.core.warehouse import Warehouse
 
 
@@ -76,11 +77,21 @@ class SourceResource(dg.ConfigurableResource):
 
     def open(self) -> Warehouse:
         """The database; the embedded one is started when no process holds it."""
-        from platform_assets.core import embedded_postgres
         from platform_assets.core.warehouse import Warehouse
 
-        settings = Settings.from_environment()
-        return Warehouse(self.url or settings.source_url or embedded_postgres.url(settings.postgres_folder))
+        return Warehouse(self.url) if self.url else services.open_source(Settings.from_environment())
+
+
+class WarehouseResource(dg.ConfigurableResource):
+    """The platform's own Postgres: policies, versions, replay results, verdicts."""
+
+    url: str | None = None
+
+    def open(self) -> Warehouse:
+        """The database; the embedded one is started when no process holds it."""
+        from platform_assets.core.warehouse import Warehouse
+
+        return Warehouse(self.url) if self.url else services.open_warehouse(Settings.from_environment())
 
 
 class MlflowResource(dg.ConfigurableResource):
@@ -90,8 +101,13 @@ class MlflowResource(dg.ConfigurableResource):
 
     def resolve_uri(self) -> str:
         """The tracking URI: given, from the environment, or the embedded database."""
-        settings = Settings.from_environment()
-        return self.tracking_uri or settings.mlflow_tracking_uri or embedded_tracking_uri(settings)
+        return self.tracking_uri or services.tracking_uri(Settings.from_environment())
+
+    def open(self) -> Tracking:
+        """The tracking server."""
+        from platform_assets.core.tracking import Tracking
+
+        return Tracking(self.resolve_uri())
 
     def run_url(self, run: Run) -> str:
         """Where a person looks at a run; an embedded MLflow is shown by `make ui`."""
@@ -108,9 +124,9 @@ class MlflowResource(dg.ConfigurableResource):
         Both are ended at the end of the block; a second partition of the same Dagster run opens the parent again. What a
         kill leaves open, `orchestration.automation.end_mlflow_runs` ends.
         """
-        from platform_assets.core.tracking import DAGSTER_RUN_ID, Tracking
+        from platform_assets.core.tracking import DAGSTER_RUN_ID
 
-        tracking = Tracking(self.resolve_uri())
+        tracking = self.open()
         parent_id = tracking.open_parent_run(experiment, context.run.run_id, context.run.job_name)
         with tracking.translated():
             parent = self._open_parent(context, experiment, parent_id)
@@ -123,10 +139,8 @@ class MlflowResource(dg.ConfigurableResource):
         self, context: dg.AssetExecutionContext, experiment: str, partition: str, tags: Mapping[str, str]
     ) -> Run | None:
         """The run that any Dagster run finished for this partition with these tags; None when there is none."""
-        from platform_assets.core.tracking import Tracking
-
         named = {"dagster_asset": context.asset_key.to_user_string(), "dagster_partition": partition, **tags}
-        return Tracking(self.resolve_uri()).finished_run(experiment, named)
+        return self.open().finished_run(experiment, named)
 
     def _open_parent(self, context: dg.AssetExecutionContext, experiment: str, run_id: str) -> Any:
         from dagster_mlflow.resources import MlFlow
@@ -142,20 +156,13 @@ class MlflowResource(dg.ConfigurableResource):
             return MlFlow(run)
 
 
-def embedded_tracking_uri(settings: Settings) -> str:
-    """MLflow's database on the embedded Postgres, in SQLAlchemy's spelling."""
-    from platform_assets.core import embedded_postgres
-
-    address = embedded_postgres.url(settings.postgres_folder, embedded_postgres.MLFLOW_DATABASE)
-    return address.replace("postgresql://", "postgresql+psycopg://", 1)
-
-
 def build_resources(overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The resources every code location shares. What the environment does not set is embedded; overrides win."""
     return {
         "lake": LakeResource(),
         "engine": EngineResource(),
         "source": SourceResource(),
+        "warehouse": WarehouseResource(),
         "mlflow": MlflowResource(),
         **(overrides or {}),
     }

@@ -10,8 +10,18 @@ import dagster as dg
 
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import alerts, automation, lost_runs, resources
-from platform_assets.planner.assets import dataset, enriched_plans, events, sensors
-from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS
+from platform_assets.planner.assets import (
+    base_model,
+    dataset,
+    enriched_plans,
+    events,
+    jobs,
+    model,
+    policy_version,
+    recipes,
+    replay_scores,
+    sensors,
+)
 from platform_assets.planner.limits import Limits
 
 
@@ -25,22 +35,16 @@ def build(
 
 
 def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limits) -> dg.Definitions:
-    days = _job("planner_days", "Extract and enrich days, daily.", EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS)
-    weeks = _job("planner_weeks", "Build weekly datasets.", DATASET)
-    extraction = _job(
-        "planner_extraction", "Extract days again: the late-data sensor's job.", EVENTS, QUARANTINED_EVENTS
-    )
-    enrichment = _job("planner_enrichment", "Enrich days again after their events changed.", ENRICHED_PLANS)
+    all_jobs = jobs.build()
     return dg.Definitions(
-        assets=[events.build(settings, limits), enriched_plans.build(settings, limits), dataset.build(settings)],
-        jobs=[days, weeks, extraction, enrichment],
-        schedules=[
-            dg.build_schedule_from_partitioned_job(days, name="planner_daily", hour_of_day=2),
-            dg.build_schedule_from_partitioned_job(weeks, name="planner_weekly", hour_of_day=4),
+        assets=[
+            *(asset.build(settings, limits) for asset in (events, enriched_plans)),
+            *(asset.build(settings) for asset in (dataset, recipes, base_model, model, replay_scores, policy_version)),
         ],
+        jobs=all_jobs,
+        schedules=jobs.schedules(all_jobs),
         sensors=[
-            sensors.late_data(settings, extraction.name),
-            sensors.changed_days(settings, enrichment.name),
+            *sensors.build(settings),
             automation.automation_sensor("planner"),
             automation.end_mlflow_runs("planner"),
             lost_runs.lost_runs("planner"),
@@ -49,10 +53,6 @@ def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limi
         resources=resources.build_resources(overrides),
         executor=dg.in_process_executor,
     )
-
-
-def _job(name: str, description: str, *assets: dg.AssetKey):
-    return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description)
 
 
 defs = build()

@@ -66,3 +66,29 @@ PANTRY_SNAPSHOTS = pa.schema(
         ("malformed", pa.string()),
     ]
 )
+INGREDIENT = pa.struct(
+    [
+        ("name", pa.string()),
+        ("quantity", pa.float64()),
+        ("unit", pa.string()),
+        ("staple", pa.bool_()),
+        ("perishable", pa.bool_()),
+    ]
+)
+RECIPES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("title", pa.string()),
+        ("cuisine", pa.string()),
+        ("main_protein", pa.string()),
+        ("ingredients", pa.list_(INGREDIENT)),
+        ("tags", pa.list_(pa.string())),
+        ("allergens", pa.list_(pa.string())),
+        ("diets", pa.list_(pa.string())),
+        ("prep_time_min", pa.int32()),
+        ("cost_per_serving", pa.float64()),
+        ("servings", pa.int32()),
+        ("valid_from", TIMESTAMP),
+        ("recorded_at", TIMESTAMP),
+    ]
+)

@@ -5,6 +5,7 @@
   recorded at a possible time either belongs to no day.
 - `household_versions`, `household_constraint_versions`, `pantry_snapshots`: append-only version tables, as of by
   (valid_from, recorded_at).
+- `recipes`: an append-only version table, too, read whole.
 - `households`, `household_constraints`: today's rows. Read only where a source keeps no versions; then the source is
   reported as not point-in-time, and every dataset built from it says so.
 """
@@ -88,6 +89,11 @@ def read_versions(snapshot: Snapshot, table: str, request: VersionRequest, targe
 def stream_pantry(snapshot: Snapshot, request: VersionRequest) -> pa.RecordBatchReader:
     """The pantry snapshots that a day's as-of joins can see, items as JSON text."""
     return snapshot.stream(_source_sql("pantry_snapshots"), request.parameters())
+
+
+def stream_recipes(snapshot: Snapshot, recorded_before: datetime) -> pa.RecordBatchReader:
+    """The versions of all recipes that were recorded before an instant, ingredients as JSON text."""
+    return snapshot.stream(_source_sql("recipes"), {"recorded_before": recorded_before.isoformat()})
 
 
 def _window(start: datetime, end: datetime) -> dict[str, str]:

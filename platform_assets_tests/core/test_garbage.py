@@ -1,4 +1,4 @@
-"""What the collector takes for garbage: never what a manifest, a kept record or MLflow names."""
+"""What the collector takes for garbage: never what a manifest, a kept record, MLflow or the policy registry names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from platform_assets.commands.__main__ import main
 from platform_assets.core.garbage import digests_in
 from platform_assets.core.garbage_collection import Collector
 from platform_assets.core.lake import Address, Corrupt, Input, Lake, LakeError, Revision
+from platform_assets.core.registry import Registry
 from platform_assets.core.tracking import DatasetReference, Tracking, TrackingError
+from platform_assets.core.warehouse import Warehouse
 from platform_assets_tests.core.lake_cases import lineage
 
 NOWHERE = "http://127.0.0.1:9"
@@ -144,19 +146,23 @@ def test_everything_mlflow_says_of_runs_and_model_versions_is_looked_through(
         list(Tracking(NOWHERE).texts())
 
 
-def test_the_command_lists_first_and_deletes_nothing_when_mlflow_is_gone(
-    module_empty_postgres_url: str, tmp_path: Path, monkeypatch, capsys
+def test_the_command_lists_first_and_deletes_nothing_when_mlflow_or_the_registry_is_gone(
+    module_empty_postgres_url: str, postgres_url: str, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     lake = Lake(tmp_path / "lake")
-    old, _ = (publish(lake, tmp_path, SOURCE, content) for content in ("old", "new"))
+    old, judged, _ = (publish(lake, tmp_path, SOURCE, content) for content in ("old", "judged", "new"))
+    registry = Registry(Warehouse(postgres_url))
+    registry.ensure_policy("planner_policy", "the meal planner")
+    registry.ensure_version_zero("planner_policy", {"replay_digest": judged.digest})
     mlflow = module_empty_postgres_url.replace("postgresql://", "postgresql+psycopg://", 1)
     Tracking(mlflow).create_experiments(tmp_path)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("PLATFORM_LAKE_URL", lake.root)
     monkeypatch.chdir(tmp_path)
 
-    def command(*options: str, uri: str = mlflow) -> tuple[int, str]:
+    def command(*options: str, uri: str = mlflow, warehouse: str = postgres_url) -> tuple[int, str]:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("PLATFORM_WAREHOUSE_URL", warehouse)
         monkeypatch.setattr(sys, "argv", ["commands", "collect-garbage", *options])
         status, printed = main(), capsys.readouterr()
         return status, printed.out + printed.err
@@ -168,5 +174,11 @@ def test_the_command_lists_first_and_deletes_nothing_when_mlflow_is_gone(
     assert command("--apply")[0] == 0
     status, told = command("--apply", "--minimum-age-days", "0", uri=NOWHERE)
     assert (status, "MLflow" in told, "is the server running" in told) == (1, True, True)
+    for warehouse, words in (
+        ("postgresql://nobody@127.0.0.1:9/app", "is the server running"), (module_empty_postgres_url, "make preflight")
+    ):  # fmt: skip
+        status, told = command("--apply", "--minimum-age-days", "0", warehouse=warehouse)
+        assert (status, words in told) == (1, True)
     assert lake.read_side(lake.revision(SOURCE, old.digest), "file")
     assert "deleted 1 file(s), 18 bytes" in command("--apply", "--minimum-age-days", "0")[1]
+    assert lake.read_side(lake.revision(SOURCE, judged.digest), "file"), "the registry names it"

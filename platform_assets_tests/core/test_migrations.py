@@ -18,10 +18,13 @@ DOCUMENTED = {
     "exp.assignments": "id experiment_id unit_type unit_id variant_id assigned_at",
     "exp.metric_aggregates": "experiment_id variant_id metric_name bucket_type bucket_start count sum sum_sq min max",
     "exp.policies": "id name description",
-    "exp.policy_versions": "id policy_id version mlflow_model_name mlflow_model_version config_defaults status verdict",
+    "exp.policy_versions": "id policy_id version mlflow_model_name mlflow_model_version config_defaults status verdict"
+    " evaluated_week",
     "exp.offline_replay_results": "id policy_version_id baseline_version_id dataset_version dataset_digest mlflow_run_id"
     " plan_alignment_score constraint_respect_score edit_distance_score meal_diversity_score leftovers_utility_score"
-    " offline_eval_score n_rows n_households verdict is_better_than_baseline status error_message created_at",
+    " offline_eval_score n_rows n_households verdict is_better_than_baseline status error_message created_at"
+    " replay_digest scores",
+    "exp.policy_verdicts": "id policy_version_id evaluated_week replay_digest outcome document document_digest created_at",
     "public.households": "id size preferences dietary_restrictions region created_at",
     "public.household_versions": "household_id valid_from recorded_at size preferences dietary_restrictions region",
     "public.household_constraints": "household_id budget max_prep_time excluded",
@@ -90,6 +93,46 @@ def test_a_value_outside_a_documented_enumeration_is_refused(connection, table, 
     }
     with pytest.raises(psycopg.errors.CheckViolation):
         connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({values.format(**known)})")
+
+
+def test_verdicts_cannot_be_changed_or_deleted(connection):
+    version = connection.execute(
+        "WITH p AS (INSERT INTO exp.policies (name) VALUES ('p') RETURNING id)"
+        " INSERT INTO exp.policy_versions (policy_id, version) SELECT id, 1 FROM p RETURNING id"
+    ).fetchone()[0]
+    connection.execute(
+        "INSERT INTO exp.policy_verdicts (policy_version_id, evaluated_week, replay_digest, outcome, document,"
+        " document_digest) VALUES (%s, '2026-01-09', 'd', 'pass', '{}', 'd')",
+        [version],
+    )
+    for change in ("UPDATE exp.policy_verdicts SET outcome = 'fail'", "DELETE FROM exp.policy_verdicts"):
+        with (
+            pytest.raises(psycopg.errors.RaiseException, match="written once and never changed"),
+            connection.transaction(),
+        ):
+            connection.execute(change)
+
+
+def test_a_database_of_the_first_revision_is_brought_up_to_date_with_its_rows(empty_postgres_url):
+    from alembic import command
+    from sqlalchemy import create_engine
+
+    with create_engine(migrations.sqlalchemy_url(empty_postgres_url)).connect() as old:
+        command.upgrade(migrations._config(connection=old), "0001")
+    with psycopg.connect(empty_postgres_url) as connection:
+        version = connection.execute(
+            "WITH p AS (INSERT INTO exp.policies (name) VALUES ('p') RETURNING id)"
+            " INSERT INTO exp.policy_versions (policy_id, version) SELECT id, 0 FROM p RETURNING id"
+        ).fetchone()
+        for _ in range(2):
+            connection.execute(
+                "INSERT INTO exp.offline_replay_results (policy_version_id, dataset_version, status)"
+                " VALUES (%s, '2026-01-09', 'completed')",
+                version,
+            )
+    migrations.upgrade(empty_postgres_url)
+    with psycopg.connect(empty_postgres_url) as connection:
+        assert connection.execute("SELECT scores FROM exp.offline_replay_results").fetchall() == [({},)] * 2
 
 
 def test_a_unit_is_assigned_to_one_variant_of_an_experiment_and_only_to_its_own_variants(connection):
@@ -171,7 +214,7 @@ def test_a_failed_upgrade_leaves_nothing_behind(empty_postgres_url):
     assert migrations.current_and_head(empty_postgres_url)[0] is None
 
 
-def test_a_downgrade_removes_every_table_of_the_revision(empty_postgres_url):
+def test_a_downgrade_removes_every_table_of_the_revisions(empty_postgres_url):
     from alembic import command
     from sqlalchemy import create_engine
 

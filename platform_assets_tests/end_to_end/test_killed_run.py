@@ -15,13 +15,13 @@ import psycopg
 import pytest
 
 from platform_assets.core.lake import Address, Lake
+from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.tracking import Tracking
 from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.partitioned import DATA_VERSION, RANGE_END, RANGE_START
-from platform_assets.orchestration.resources import LakeResource, MlflowResource, embedded_tracking_uri
+from platform_assets.orchestration.resources import LakeResource, MlflowResource
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
-from platform_assets.planner.assets.dataset import dataset_address
 from platform_assets.planner.definitions import build
 from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import ROOT, Deployment, deployed
@@ -96,12 +96,12 @@ def test_a_week_killed_inside_its_mlflow_run_is_registered_once_and_nothing_stay
         _, errors = killed.communicate(timeout=300)
         assert killed.returncode == -signal.SIGKILL, errors.decode()[-3000:]
     assert _statuses(deployment) == {"week": ["RUNNING"], "parent": ["RUNNING"]}
-    published = deployment.lake.current(dataset_address(WEEK))
+    published = deployment.lake.current(address(DATASET, WEEK))
     assert published, "the kill came after the publication"
 
     _finish(deployment, "planner_weeks", WEEK, WEEK)
-    assert deployment.lake.current(dataset_address(WEEK)) == published
-    assert _revisions(deployment, dataset_address(WEEK)) == 1
+    assert deployment.lake.current(address(DATASET, WEEK)) == published
+    assert _revisions(deployment, address(DATASET, WEEK)) == 1
     assert _statuses(deployment) == {"week": ["FINISHED", "RUNNING"], "parent": ["FINISHED", "RUNNING"]}
     with deployment.instance() as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):

@@ -17,8 +17,7 @@ from platform_assets.core.tracking import Tracking
 from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, SourceResource
-from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
-from platform_assets.planner.assets.dataset import dataset_address
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets.planner.assets.sensors import changed_source_days, late_data
 from platform_assets.planner.definitions import build
 from platform_assets.planner.limits import Limits
@@ -147,7 +146,7 @@ def test_a_dataset_has_the_documented_folder_and_shape(platform: Platform) -> No
             "dataset_summary.md",
             "manifest.json",
         }
-        rows = platform.rows(dataset_address(week), dataset_folder.TRAINING)
+        rows = platform.rows(address(DATASET, week), dataset_folder.TRAINING)
         assert set(rows[0]) == {"input", "target", "metadata"}
         start, end = (datetime.fromisoformat(key).replace(tzinfo=UTC) for key in (week, partitions.dataset_date(week)))
         assert all(start <= row["metadata"]["accepted_at"] < end for row in rows)
@@ -166,7 +165,7 @@ def test_a_dataset_is_registered_in_mlflow_and_its_runs_end(platform: Platform) 
         if "dagster_partition" in run.data.tags
     }
     for week in WEEKS:
-        revision = platform.lake.current(dataset_address(week))
+        revision = platform.lake.current(address(DATASET, week))
         assert revision
         run = runs[week]
         assert run.info.status == "FINISHED"
@@ -185,11 +184,11 @@ def test_a_dataset_is_registered_in_mlflow_and_its_runs_end(platform: Platform) 
 
 def test_a_rerun_of_unchanged_days_and_weeks_writes_nothing(platform: Platform) -> None:
     before = {day: platform.lake.current(address(ENRICHED_PLANS, day)) for day in DAYS[:2]}
-    week = platform.lake.current(dataset_address(WEEKS[0]))
+    week = platform.lake.current(address(DATASET, WEEKS[0]))
     assert platform.run("planner_days", DAYS[0], DAYS[1]).success
     assert platform.run("planner_weeks", WEEKS[0]).success
     assert {day: platform.lake.current(address(ENRICHED_PLANS, day)) for day in DAYS[:2]} == before
-    assert platform.lake.current(dataset_address(WEEKS[0])) == week
+    assert platform.lake.current(address(DATASET, WEEKS[0])) == week
 
 
 def test_no_published_day_differs_from_postgres_until_a_late_event_arrives(platform: Platform) -> None:
@@ -272,7 +271,7 @@ def test_the_same_rows_have_the_same_digests_in_a_lake_on_s3(
     assert other.run("planner_days", DAYS[0], DAYS[6]).success
     assert other.run("planner_weeks", WEEKS[0]).success
     lake = Lake(url, single_writer=server.single_writer)
-    for where in (*(address(ENRICHED_PLANS, day) for day in DAYS[:7]), dataset_address(WEEKS[0])):
+    for where in (*(address(ENRICHED_PLANS, day) for day in DAYS[:7]), address(DATASET, WEEKS[0])):
         here, there = lake.current(where), platform.lake.current(where)
         assert here
         assert there

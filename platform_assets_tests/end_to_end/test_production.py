@@ -19,8 +19,7 @@ import pytest
 
 from platform_assets.core.tracking import Tracking
 from platform_assets.orchestration import partitions
-from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
-from platform_assets.planner.assets.dataset import dataset_address
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets_tests.end_to_end.production import END, READER, START, Production, production
 from platform_assets_tests.lake_stores import Server
 
@@ -80,7 +79,7 @@ def test_days_and_weeks_lie_in_the_bucket(story: Story, deployment: Production) 
     for asset in (EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS):
         assert [day for day in DAYS if deployment.lake.current(address(asset, day)) is None] == []
     for week in WEEK_KEYS:
-        revision = deployment.lake.current(dataset_address(week))
+        revision = deployment.lake.current(address(DATASET, week))
         assert revision is not None
         table = pq.read_table(deployment.lake.fetch(revision, "training.parquet", deployment.home / "read"))
         assert table.num_rows == revision.rows >= 10
@@ -206,7 +205,7 @@ def _stays_queued(deployment: Production, seconds: float) -> str | None:
 
 
 def _published_weeks(deployment: Production) -> set[str]:
-    return {week for week in WEEK_KEYS if deployment.lake.current(dataset_address(week))}
+    return {week for week in WEEK_KEYS if deployment.lake.current(address(DATASET, week))}
 
 
 def _pooled_steps(instance: dg.DagsterInstance) -> Iterator[tuple[float, float, str]]:

@@ -21,8 +21,8 @@ from platform_assets.orchestration import failures
 from platform_assets.orchestration.automation import end_mlflow_runs_since
 from platform_assets.orchestration.resources import LakeResource, MlflowResource, SourceResource
 from platform_assets.planner.assets import events
-from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
-from platform_assets.planner.assets.dataset import EXPERIMENT, dataset_address
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
+from platform_assets.planner.assets.dataset import EXPERIMENT
 from platform_assets_tests.end_to_end.own_services import Postgres, mlflow_runs, own_mlflow, own_postgres
 from platform_assets_tests.end_to_end.small_platform import (
     DAYS,
@@ -271,7 +271,7 @@ def test_a_week_that_lost_mlflow_in_the_middle_of_its_run_leaves_one_finished_ru
     assert mlflow_server.runs(result.run_id) == {"week": ["FINISHED", "RUNNING"], "parent": ["FINISHED"]}
     end_mlflow_runs_since(weekly.instance, weekly.resources["mlflow"], 0.0)
     assert mlflow_server.runs(result.run_id) == {"week": ["FAILED", "FINISHED"], "parent": ["FINISHED"]}
-    revision = weekly.lake.current(dataset_address(WEEK))
+    revision = weekly.lake.current(address(DATASET, WEEK))
     assert revision
     tracking = Tracking(mlflow_server.proxy.url)
     found = tracking.finished_run(EXPERIMENT, {"digest": revision.digest, "dagster_run_id": result.run_id})

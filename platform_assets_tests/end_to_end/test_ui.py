@@ -17,11 +17,10 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.tracking import Tracking
 from platform_assets.orchestration import partitions
-from platform_assets.orchestration.resources import embedded_tracking_uri
-from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS
-from platform_assets.planner.assets.dataset import dataset_address
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets.simulators.meal_app import Scenario, late_event, load, simulate
 from platform_assets_tests.end_to_end import browser, ui_requests
 from platform_assets_tests.end_to_end.deployment import DAEMON, Deployment, deployed, web_server
@@ -223,7 +222,7 @@ def _passed(deployment: Deployment, asset: dg.AssetKey, partition: str) -> int:
 
 def _plans(deployment: Deployment, week: str) -> set[str]:
     """The plans of a week's dataset, none while it is not built."""
-    revision = deployment.lake.current(dataset_address(week))
+    revision = deployment.lake.current(address(DATASET, week))
     if revision is None:
         return set()
     path = deployment.lake.fetch(revision, "training.parquet", deployment.home)

@@ -16,7 +16,7 @@ from platform_assets.planner.assets.events import CHECKS as EVENTS_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
-    from platform_assets.core.lake import Address, Lake, Publication, Revision
+    from platform_assets.core.lake import Lake, Publication, Revision
     from platform_assets.planner.weekly import BuiltWeek
 
 CHECKS = (
@@ -26,7 +26,6 @@ CHECKS = (
     checks.Check("drift", "Distributions against the trailing four weeks: warns, and fails far off."),
     checks.Check("split_disjoint", "No household is both in train and in validation."),
 )
-MODEL = "planner"
 EXPERIMENT = "planner_training"
 TRAILING_WEEKS = 4
 
@@ -61,20 +60,13 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     return dataset
 
 
-def dataset_address(week: str) -> "Address":
-    """Where a week's dataset lies: datasets/planner/<end date>."""
-    from platform_assets.core.dataset import dataset_address as address
-
-    return address(DATASET.to_user_string(), week, MODEL, partitions.dataset_date(week))
-
-
 def _produce(
     context: dg.AssetExecutionContext, settings: Settings, lake: "Lake", engine: "Engine", mlflow: MlflowResource,
     week: str, folder: Path,
 ) -> partitioned.Produced:  # fmt: skip
     from platform_assets.planner import weekly
 
-    before = lake.current(dataset_address(week))
+    before = lake.current(common.address(DATASET, week))
     days = partitions.days_of_week(week)
     # Events first: a day that failed its check was not enriched, and the refusal names the cause, not what is missing for it.
     events = common.require(lake, EVENTS, days, f"dataset {partitions.dataset_date(week)}")
@@ -88,7 +80,7 @@ def _produce(
         engine,
         common.fetch_all(lake, enriched, "enriched_plans.parquet", folder),
         folder,
-        name=f"{MODEL}/{partitions.dataset_date(week)}",
+        name=f"{common.DATASET_MODEL}/{partitions.dataset_date(week)}",
         days=days,
         enriched_details=[revision.lineage.details for revision in enriched.values()],
         event_details=[revision.lineage.details for revision in events.values()],
@@ -111,7 +103,7 @@ def _trailing(lake: "Lake", week: str) -> list[tuple[bytes, bytes]]:
     from platform_assets.core import dataset
 
     earlier = partitions.trailing_weeks(week, TRAILING_WEEKS + 1)[:-1]
-    revisions = [lake.current(dataset_address(key)) for key in earlier]
+    revisions = [lake.current(common.address(DATASET, key)) for key in earlier]
     return [
         (lake.read_side(revision, dataset.PROFILE), lake.read_side(revision, dataset.SCHEMA))
         for revision in revisions
@@ -142,7 +134,7 @@ def _publish(
         },
     )
     return lake.publish_table(
-        dataset_address(week),
+        common.address(DATASET, week),
         {dataset.TRAINING: built.training},
         lineage,
         side_files={
@@ -175,7 +167,9 @@ def _register(
     with mlflow.partition_run(context, EXPERIMENT, week, tags) as run:
         run.log_metrics({"row_count": float(publication.revision.rows or 0)})
         run.log_dataset(
-            DatasetReference(f"{MODEL}/{version}", digest, publication.revision.uri, publication.revision.rows),
+            DatasetReference(
+                f"{common.DATASET_MODEL}/{version}", digest, publication.revision.uri, publication.revision.rows
+            ),
             "training",
         )
         for name, content in (

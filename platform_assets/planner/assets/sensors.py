@@ -1,4 +1,4 @@
-"""The planner's sensors: late events are extracted again, and what holds them is enriched again.
+"""The planner's sensors: late events are extracted and enriched again, new weeks are trained on.
 
 Thin: which days differ is a comparison of counts with manifests, which days are affected was decided by the run that
 published the change (`planner.late_data`). Datasets follow by `orchestration.automation.weekly_from_days`.
@@ -14,10 +14,11 @@ import dagster as dg
 
 from platform_assets.core.lake import Revision
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, partitions
+from platform_assets.orchestration import automation, checks, partitions, retraining
 from platform_assets.orchestration.resources import LakeResource, SourceResource
-from platform_assets.planner.assets import common
-from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS
+from platform_assets.planner.assets import common, jobs
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS
+from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.planner.sources import SourceCount
@@ -40,6 +41,15 @@ class Difference:
     def key(self) -> str:
         """One for every state of the source."""
         return f"{self.was.rows}:{self.was.watermark}:{self.now.rows}:{self.now.watermark}:{self.run_id}"
+
+
+def build(settings: Settings) -> list[dg.SensorDefinition]:
+    """The planner's own sensors."""
+    return [
+        late_data(settings, jobs.EXTRACTION),
+        changed_days(settings, jobs.ENRICHMENT),
+        new_weeks(settings, jobs.TRAINING),
+    ]
 
 
 def late_data(settings: Settings, job: str) -> dg.SensorDefinition:
@@ -114,6 +124,20 @@ def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
         return is_stale
 
     return automation.follow_changes("planner_changed_days", EVENTS, job, staleness)
+
+
+def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
+    """Train when new weekly datasets have passed their checks."""
+
+    def read(lake: LakeResource, week: str) -> retraining.Dataset | None:
+        revision = lake.open().current(common.address(DATASET, week))
+        if revision is None:
+            return None
+        failed = checks.failed_blocking(revision.lineage.details, DATASET_CHECKS)
+        return retraining.Dataset(revision.digest, revision.rows or 0, tuple(failed))
+
+    policy = retraining.Policy(settings.planner_retrain_gap_weeks, settings.planner_retrain_rows)
+    return retraining.retrain("planner_new_weeks", DATASET, job, policy, read)
 
 
 _EMPTIED = (

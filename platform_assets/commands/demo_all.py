@@ -1,0 +1,73 @@
+"""The demo, and on to the model: fine-tune on two weeks' data, replay each on the week after, judge, print the comparison.
+
+Ordinary Dagster runs like the demo's. The thresholds are the demo's (.env), lower than the standard ones, and every verdict
+says so: with 350 rows a week nobody should replace a policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from platform_assets.commands import demo
+from platform_assets.core import embedded_postgres, services
+from platform_assets.core.lake import Lake
+from platform_assets.core.settings import Settings
+from platform_assets.orchestration import partitions
+
+MODEL_WEEKS = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """As the demo's."""
+    demo.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The demo, then models and verdicts."""
+    started = time.monotonic()
+    demo.run(arguments)
+    settings = Settings.from_environment()
+    evaluated = demo.demo_calendar(settings)[1][-MODEL_WEEKS:]
+    with embedded_postgres.held(settings.postgres_folder):
+        train_and_judge(settings, evaluated)
+        _report(settings, evaluated)
+    print(f"\ndemo-all: done in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def train_and_judge(settings: Settings, evaluated: list[str]) -> None:
+    """For each evaluated week: the model of the week before, its replay, its verdict."""
+    from platform_assets.planner.assets import jobs
+    from platform_assets.planner.definitions import build
+
+    definitions = build(settings)
+    for week in evaluated:
+        trained = partitions.previous_week(week)
+        demo.run_job(definitions, jobs.TRAINING, trained, trained)
+        demo.run_job(definitions, jobs.JUDGEMENT, week, week)
+
+
+def _report(settings: Settings, evaluated: list[str]) -> None:
+    lake = services.open_lake(settings)
+    for week in evaluated:
+        _report_week(lake, week)
+
+
+def _report_week(lake: Lake, week: str) -> None:
+    from platform_assets.planner.assets import common
+    from platform_assets.planner.verdict_text import comparison_lines
+
+    verdict, scores = (lake.current(common.address(key, week)) for key in (common.POLICY_VERSION, common.REPLAY_SCORES))
+    if verdict is None or scores is None:
+        print(f"\nweek up to {partitions.dataset_date(week)}: not judged")
+        return
+    document = json.loads(lake.read_side(verdict, "verdict.json"))
+    sides = verdict.lineage.details
+    print(
+        f"\nweek up to {partitions.dataset_date(week)}: version {sides['candidate']['version']} (trained to the week before) "
+        f"against version {sides['baseline']['version']}: {document['outcome']}; {document['label']}"
+    )
+    for line in comparison_lines(document):
+        print(line)

@@ -1,0 +1,286 @@
+"""Plans, households, constraints, recipes as typed values, and which recipes a household may eat.
+
+What belongs here: the domain's nouns, read from a dataset row or a serving request by the same functions, and the rules that
+a recipe or a plan must keep. What does not: choosing recipes (`planner.policies`), judging a choice (`planner.scoring`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MOST_MEALS = len(DAYS)
+# Sums of prices carry rounding errors of about 1e-14; no currency has a coin of a millionth.
+PRICE_TOLERANCE = 1e-6
+
+
+class PlanError(ValueError):
+    """A request, row or plan that does not have the documented shape; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meal:
+    """One recipe on one day, for a number of people."""
+
+    day: str
+    recipe_id: str
+    servings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A week's meals, at most one a day, in any order."""
+
+    meals: tuple[Meal, ...] = ()
+
+    @property
+    def recipe_ids(self) -> tuple[str, ...]:
+        """The recipes, by meal."""
+        return tuple(meal.recipe_id for meal in self.meals)
+
+    def document(self) -> dict[str, Any]:
+        """As in events, datasets and responses: {meals: [{day, recipe_id, servings}]}, in the week's order."""
+        ordered = sorted(self.meals, key=lambda meal: (_position(meal.day), meal.recipe_id))
+        meals = [{"day": meal.day, "recipe_id": meal.recipe_id, "servings": meal.servings} for meal in ordered]
+        return {"meals": meals}
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """Who eats; `id` never reaches a prompt."""
+
+    id: str
+    size: int
+    preferences: tuple[str, ...]
+    restrictions: tuple[str, ...]
+    region: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a plan must keep; None is no limit. Budget in the currency of cost_per_serving, for the week; time in minutes."""
+
+    budget: float | None
+    max_prep_time: int | None
+    excluded_ingredients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An amount of an ingredient, in its own unit."""
+
+    name: str
+    quantity: float
+    unit: str
+    staple: bool = False
+    perishable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputContext:
+    """What a policy knows when it plans: the dataset's `input`, and the body of a serving request."""
+
+    household: Household
+    pantry: tuple[Quantity, ...]
+    constraints: Constraints
+    workflow_type: str
+    mode: str
+    previous_plan: Plan | None
+    recent_plans: tuple[Plan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One version of a recipe; ingredients are for `servings` people, time in minutes."""
+
+    id: str
+    title: str
+    cuisine: str
+    main_protein: str
+    ingredients: tuple[Quantity, ...]
+    tags: tuple[str, ...]
+    allergens: tuple[str, ...]
+    diets: tuple[str, ...]
+    prep_time_min: int
+    cost_per_serving: float
+    servings: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """One household's wish for a plan: what is known of it, and the catalogue as of then, which must not change."""
+
+    context: InputContext
+    recipes: Mapping[str, Recipe]
+
+    @cached_property
+    def candidates(self) -> tuple[Recipe, ...]:
+        """The admissible recipes, by id."""
+        return tuple(admissible(self.context, self.recipes.values()))
+
+
+def read_context(row: Mapping[str, Any]) -> InputContext:
+    """The input of a dataset row or a serving request; raises PlanError naming the field that is missing or wrong.
+
+    Null constraints are not "no limits": they may hide an allergy, so such a context is refused as incomplete.
+    """
+    try:
+        household, constraints = row["household"], row["constraints"]
+        if constraints is None:
+            raise PlanError(
+                "the input context is incomplete: constraints is null, what the household excludes is not known"
+            )
+        previous = row.get("previous_plan")
+        return InputContext(
+            Household(
+                str(household["id"]), _size(household["size"]), _texts(household.get("preferences")),
+                _texts(household.get("restrictions")), household.get("region"),
+            ),
+            tuple(read_quantity(item) for item in (row.get("pantry") or {}).get("items") or ()),
+            Constraints(
+                _number(constraints.get("budget"), float), _number(constraints.get("max_prep_time"), int),
+                _texts(constraints.get("excluded_ingredients")),
+            ),
+            str(row["workflow_type"]), str(row["mode"]),
+            read_plan(previous) if previous else None,
+            tuple(read_plan(plan) for plan in row.get("recent_plans") or ()),
+        )  # fmt: skip
+    except PlanError:
+        raise
+    except KeyError as error:
+        raise PlanError(f"the input context has no {error.args[0]!r}; see input in the dataset's schema.json") from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise PlanError(f"the input context is not of the dataset's input shape: {error}") from None
+
+
+def read_plan(document: Mapping[str, Any]) -> Plan:
+    """A plan from its document; raises PlanError."""
+    try:
+        return Plan(
+            tuple(Meal(str(meal["day"]), str(meal["recipe_id"]), int(meal["servings"])) for meal in document["meals"])
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise PlanError(f"not a plan {{meals: [{{day, recipe_id, servings}}]}}: {error!r}") from None
+
+
+def read_recipe(row: Mapping[str, Any]) -> Recipe:
+    """A recipe from a row of the catalogue."""
+    return Recipe(
+        str(row["id"]), row["title"] or "", row["cuisine"] or "", row["main_protein"] or "",
+        tuple(read_quantity(item) for item in row["ingredients"]), _texts(row["tags"]), _texts(row["allergens"]),
+        _texts(row["diets"]), int(row["prep_time_min"]), float(row["cost_per_serving"]), max(1, int(row["servings"])),
+    )  # fmt: skip
+
+
+def read_quantity(item: Mapping[str, Any]) -> Quantity:
+    """An ingredient or a pantry item; who names no unit counts pieces. Raises ValueError for an impossible amount."""
+    quantity = float(item["quantity"])
+    if not math.isfinite(quantity) or quantity < 0:
+        raise ValueError(f"the quantity of {item['name']!r} is {quantity}")
+    return Quantity(
+        str(item["name"]), quantity, str(item.get("unit") or "piece"), bool(item.get("staple")),
+        bool(item.get("perishable")),
+    )  # fmt: skip
+
+
+def meal_price(recipe: Recipe, servings: int) -> float:
+    """What a meal costs."""
+    return recipe.cost_per_serving * servings
+
+
+def plan_price(plan: Plan, recipes: Mapping[str, Recipe]) -> float:
+    """What a plan's known recipes cost together, in any order of its meals the same number."""
+    known = (meal for meal in plan.meals if meal.recipe_id in recipes)
+    return math.fsum(meal_price(recipes[meal.recipe_id], meal.servings) for meal in known)
+
+
+def within_budget(price: float, constraints: Constraints) -> bool:
+    """Whether a week may cost this."""
+    return constraints.budget is None or price <= constraints.budget + PRICE_TOLERANCE
+
+
+def refusals(recipe: Recipe, household: Household, constraints: Constraints) -> tuple[str, ...]:
+    """The rules that a recipe breaks for a household, whatever else is planned: diet, excluded, preparation_time."""
+    broken = []
+    if not set(household.restrictions) <= set(recipe.diets):
+        broken.append("diet")
+    if set(constraints.excluded_ingredients) & {*recipe.allergens, *(item.name for item in recipe.ingredients)}:
+        broken.append("excluded")
+    if constraints.max_prep_time is not None and recipe.prep_time_min > constraints.max_prep_time:
+        broken.append("preparation_time")
+    return tuple(broken)
+
+
+def admissible(context: InputContext, recipes: Iterable[Recipe]) -> list[Recipe]:
+    """The recipes that the household may eat and can pay for when it is their only meal, by id."""
+    household, constraints = context.household, context.constraints
+    return sorted(
+        (
+            recipe
+            for recipe in recipes
+            if not refusals(recipe, household, constraints)
+            and within_budget(meal_price(recipe, household.size), constraints)
+        ),
+        key=lambda recipe: recipe.id,
+    )
+
+
+def most_meals(candidates: Sequence[Recipe], context: InputContext) -> int:
+    """The greatest number of different candidates that fit the budget together, at most one a day.
+
+    Exact: only their sum couples meals, so that the n cheapest decide. 0 proves that no plan is feasible.
+    """
+    prices = sorted(meal_price(recipe, context.household.size) for recipe in candidates)[:MOST_MEALS]
+    fitting = (
+        count for count in range(len(prices), 0, -1) if within_budget(math.fsum(prices[:count]), context.constraints)
+    )
+    return next(fitting, 0)
+
+
+def place(recipe_ids: Sequence[str], context: InputContext) -> Plan:
+    """A plan of these recipes: everyone eats, what the previous plan held stays on its day, the rest takes its free days.
+
+    Raises PlanError for more recipes than days.
+    """
+    if len(recipe_ids) > MOST_MEALS:
+        raise PlanError(f"{len(recipe_ids)} meals do not fit on {MOST_MEALS} days")
+    before = {meal.recipe_id: meal.day for meal in (context.previous_plan.meals if context.previous_plan else ())}
+    usual = sorted({day for day in before.values() if day in DAYS}, key=_position)
+    free = [*usual, *(day for day in DAYS if day not in usual)]
+    days: dict[int, str] = {}
+    for index, recipe_id in enumerate(recipe_ids):
+        if before.get(recipe_id) in free:
+            free.remove(before[recipe_id])
+            days[index] = before[recipe_id]
+    for index in range(len(recipe_ids)):
+        if index not in days:
+            days[index] = free.pop(0)
+    size = context.household.size
+    return Plan(tuple(Meal(days[index], recipe_id, size) for index, recipe_id in enumerate(recipe_ids)))
+
+
+def _position(day: str) -> int:
+    return DAYS.index(day) if day in DAYS else MOST_MEALS
+
+
+def _texts(values: Iterable[Any] | None) -> tuple[str, ...]:
+    if isinstance(values, str):
+        raise TypeError(f"expected a list of names, got {values!r}")
+    return tuple(str(value) for value in (values if values is not None else ()))
+
+
+def _number(value: Any, kind: type) -> Any:
+    if value is not None and not math.isfinite(float(value)):
+        raise ValueError(f"a limit is {value}")
+    return None if value is None else kind(value)
+
+
+def _size(value: Any) -> int:
+    size = int(value)
+    if size < 1:
+        raise ValueError(f"household.size is {size}")
+    return size

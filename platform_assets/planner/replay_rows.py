@@ -1,0 +1,150 @@
+"""The rows of a replay: every accepted plan of the evaluated weeks, with what is known of it; what is left out is counted.
+
+What belongs here: reading and choosing rows, the guard against rows that were trained on. What does not: running policies
+(`planner.replay`), judging what came out (`planner.judgement`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from platform_assets.planner.catalogue import Catalogue
+from platform_assets.planner.plans import PlanError, Request, read_context
+from platform_assets.planner.targets import Target, read_target
+from platform_assets.planner.validator import infeasibility
+
+INFEASIBLE, UNREADABLE = "infeasible", "unreadable"
+
+
+class LeakError(RuntimeError):
+    """Rows that the model was trained on are among those it is to be judged on; the message names the first."""
+
+
+class NothingToReplay(PlanError):
+    """No row is left; the message says what became of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """One accepted plan: the request as of its generation, what was accepted, and the row's slices."""
+
+    plan_id: str
+    household_id: str
+    request: Request
+    target: Target
+    logged_by: str
+    randomised: bool
+    seen: bool
+
+    def slices(self) -> dict[str, str]:
+        """The dimensions by which results are looked at."""
+        context = self.request.context
+        return {
+            "household": "seen" if self.seen else "unseen",
+            "workflow_type": context.workflow_type,
+            "mode": context.mode,
+            "household_size": str(context.household.size),
+            "region": context.household.region or "unknown",
+        }
+
+
+@dataclass
+class Selection:
+    """The rows that are replayed, and how many were not, by reason."""
+
+    rows: list[ReplayRow] = field(default_factory=list)
+    excluded: Counter[str] = field(default_factory=Counter)
+    targets_outside_candidates: int = 0
+    """Rows whose accepted plan holds a recipe that was not admissible at the time; they count."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model was trained on: plans and households."""
+
+    plans: frozenset[str] = frozenset()
+    households: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, path: Path) -> Seen:
+        """From training_rows.parquet. Households of the validation split count as seen: they chose the epoch."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path, columns=["plan_id", "household_id"])
+        return cls(frozenset(table["plan_id"].to_pylist()), frozenset(table["household_id"].to_pylist()))
+
+
+def refuse_leak(plan_ids: Iterable[str], seen: Seen) -> None:
+    """Raises LeakError when a plan to be replayed was trained on: its score would be a memory, not a judgement."""
+    if leaked := sorted(set(plan_ids) & seen.plans):
+        raise LeakError(
+            f"{len(leaked):,} of the replayed plans were trained on, {leaked[0]} among them: evaluate the model on a week "
+            "after the newest one that it has seen"
+        )
+
+
+def select(
+    datasets: Sequence[Path],
+    catalogue: Catalogue,
+    seen: Seen,
+    propensities: Mapping[str, float] = {},
+    sample_size: int = 0,
+) -> Selection:
+    """All rows of the datasets, or a sample of that size that is the same on every run.
+
+    `propensities`: plan_id -> propensity, of the plans that the logging policy drew at random. Raises LeakError.
+    """
+    rows = sorted(_read(datasets), key=lambda row: row["metadata"]["plan_id"])
+    refuse_leak((row["metadata"]["plan_id"] for row in rows), seen)
+    if sample_size:
+        rows = sorted(rows, key=lambda row: _draw(row["metadata"]["plan_id"]))[:sample_size]
+        rows.sort(key=lambda row: row["metadata"]["plan_id"])
+    selection = Selection()
+    for row in rows:
+        _add(selection, row, catalogue, seen, propensities)
+    if not selection.rows:
+        left_out = ", ".join(f"{reason} {count:,}" for reason, count in selection.excluded.items()) or "none was there"
+        raise NothingToReplay(f"no row is left to replay of {len(rows):,}: {left_out}")
+    return selection
+
+
+def _add(
+    selection: Selection, row: Mapping[str, Any], catalogue: Catalogue, seen: Seen, propensities: Mapping[str, float]
+) -> None:
+    metadata = row["metadata"]
+    try:
+        request = Request(read_context(row["input"]), catalogue.as_of(metadata["timestamp"]))
+        target = read_target(row["target"])
+    except PlanError:
+        selection.excluded[UNREADABLE] += 1
+        return
+    if infeasibility(request):
+        selection.excluded[INFEASIBLE] += 1
+        return
+    admissible = {recipe.id for recipe in request.candidates}
+    selection.targets_outside_candidates += not set(target.accepted.recipe_ids) <= admissible
+    household = request.context.household.id
+    selection.rows.append(
+        ReplayRow(
+            metadata["plan_id"], household, request, target, metadata["policy_version_id"],
+            metadata["plan_id"] in propensities, household in seen.households,
+        )
+    )  # fmt: skip
+
+
+def _read(datasets: Sequence[Path]) -> Iterator[Mapping[str, Any]]:
+    import pyarrow.parquet as pq
+
+    for path in datasets:
+        for batch in pq.ParquetFile(path).iter_batches(1000):
+            yield from batch.to_pylist()
+
+
+def _draw(plan_id: str) -> bytes:
+    # Its own salt: neither the training split nor an experiment's bucket is told by it.
+    return hashlib.sha256(f"planner/replay/sample/1:{plan_id}".encode()).digest()

@@ -1,0 +1,138 @@
+"""The options of the planner's training: their names, meanings and defaults, and the fingerprint of what they make.
+
+An asset and a command line read them from here, so that importing this module is light.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from platform_assets.core import transform
+from platform_assets.planner.prompt import PromptFormat
+
+_HERE = Path(__file__).parent
+_SOURCES = (
+    "training.py", "training_options.py", "training_rows.py", "training_output.py", "fine_tuning.py", "prompt.py",
+    "plans.py", "catalogue.py",
+)  # fmt: skip
+_ROOM = ("batches.py", "data.py", "module.py", "randomness.py", "checkpoints.py", "trainer.py")
+CODE_VERSION = transform.code_version(
+    *(_HERE / name for name in _SOURCES), *(_HERE.parent / "training" / name for name in _ROOM)
+)
+# What decides where and how a training runs, but not what comes of it; inputs enter the fingerprint by their digests.
+_NOT_OF_THE_RESULT = frozenset(
+    {
+        "dataset",
+        "model_base",
+        "tiny_steps",
+        "revision",
+        "recipes",
+        "output",
+        "work",
+        "threads",
+        "devices",
+        "accelerator",
+    }
+    | {"checkpoint_every"}
+)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Every option of the program; `batch_size` and `accumulate` mean the same on any number of devices."""
+
+    dataset: tuple[Path, ...]
+    """A weekly dataset: a folder datasets/planner/<date>, or its training.parquet. Repeat it for more weeks."""
+    model_base: str
+    """A base folder that planner.base_model wrote; or tiny, a local model folder or a hub id, which are then built first."""
+    recipes: Path
+    """recipes.parquet: every version of every recipe."""
+    output: Path
+    """Where the model folder is written; it is there whole or not at all."""
+    epochs: int = 3
+    """Times that every row is seen, if training does not stop early."""
+    lr: float = 1e-4
+    """Highest learning rate, reached after the warm-up."""
+    batch_size: int = 16
+    """Rows of a forward pass, over all devices together."""
+    accumulate: int = 1
+    """Batches of an optimizer step."""
+    seed: int = 0
+    """Of the adapter's first weights, the order of rows and recipes, and dropout."""
+    lora_r: int = 16
+    """Rank of the adapter."""
+    lora_alpha: int = 32
+    """Scale of the adapter: its output counts alpha / r times."""
+    lora_dropout: float = 0.05
+    """Share of the adapter's inputs that is dropped while training."""
+    lora_targets: tuple[str, ...] = ("all-linear",)
+    """Layers that get an adapter, by name: all-linear, or for example q_proj,v_proj."""
+    weight_decay: float = 0.0
+    """AdamW's, on the adapter."""
+    warmup: float = 0.03
+    """Share of the steps over which the learning rate rises."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient; 0 does not clip."""
+    early_stopping: int = 0
+    """Epochs without a lower validation loss after which training stops; 0 never stops. The best epoch is kept either way."""
+    max_length: int = 2048
+    """Tokens of prompt and answer; longer rows are left out and counted."""
+    max_candidates: int = PromptFormat.max_candidates
+    """How many admissible recipes a prompt shows."""
+    recent_plans: int = PromptFormat.recent_plans
+    """How many recent plans a prompt shows."""
+    pantry_items: int = PromptFormat.pantry_items
+    """How many pantry items a prompt shows."""
+    describe_candidates: bool = False
+    """Show cuisine, protein and minutes beside each candidate: for a base model that did not learn the catalogue."""
+    precision: str = "auto"
+    """auto (bf16-mixed on CUDA, 32-true elsewhere) or a name that Lightning knows."""
+    quantization: str = ""
+    """nf4 loads the frozen base in 4 bits (QLoRA; CUDA and bitsandbytes)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    accelerator: str = "auto"
+    """auto (CUDA where there is one), cpu or cuda."""
+    devices: int = 1
+    """Devices of this machine, a process each; torchrun's own numbers count before this one."""
+    threads: int = 0
+    """Threads of a process on the CPU; 0 takes the cores that are free when the training first starts."""
+    checkpoint_every: int = 100
+    """Optimizer steps between two checkpoints; there is one after every epoch as well."""
+    work: Path | None = None
+    """Folder of the checkpoints, of one training; when left out, beside the output, with .work behind its name."""
+    tiny_steps: int = 3000
+    """Steps of the tiny base model, where model_base is tiny."""
+    revision: str = ""
+    """Of a hub id: a commit; the newest when left out."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError naming the option that cannot be."""
+        for name in ("epochs", "batch_size", "accumulate", "lora_r", "max_length", "devices", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"--lr must be between 0 and 1, not {self.lr}")
+
+    @property
+    def form(self) -> PromptFormat:
+        """How prompts are rendered."""
+        return PromptFormat(
+            max_candidates=self.max_candidates, recent_plans=self.recent_plans, pantry_items=self.pantry_items,
+            describe_candidates=self.describe_candidates,
+        )  # fmt: skip
+
+
+def fingerprint(options: TrainingOptions, dataset_digests: Sequence[str], base_digest: str, recipes_digest: str) -> str:
+    """Everything that decides what the model is: equal fingerprints are equal models, whoever trains them where."""
+    chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in _NOT_OF_THE_RESULT}
+    content = {
+        "options": chosen, "datasets": list(dataset_digests), "base": base_digest, "recipes": recipes_digest,
+        "prompt": options.form.digest, "code_version": CODE_VERSION,
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""What a killed training leaves to go on from: the newest state, and the weights of the best epoch.
+
+Written only where Lightning's loops resume exactly: after an optimizer step that does not end its epoch, and after an epoch
+with its validation. In between (after the last batch, before validation) its own ModelCheckpoint saves too, and a run
+resumed there skips the validation; that is why it is not used. A file is replaced by a rename: a kill leaves the old or the
+new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from platform_assets.training.data import Batch, Position, TrainingData
+from platform_assets.training.errors import OtherFingerprint, TrainingError
+from platform_assets.training.history import History
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from platform_assets.training.module import TargetLossModule
+
+NEWEST = "newest.ckpt"
+BEST = "best.ckpt"
+RUN = "run.json"
+
+
+class WorkFolder:
+    """The folder that a training keeps its state in; it belongs to one fingerprint."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, fingerprint: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts of the run that goes on here: those it was started with, else `facts`, which are kept.
+
+        Raises OtherFingerprint when another training's state is here.
+        """
+        file = self.path / RUN
+        if file.exists():
+            known = json.loads(file.read_text(encoding="utf-8"))
+            if known["fingerprint"] == fingerprint:
+                return known["facts"]
+            raise OtherFingerprint(
+                f"{self.path} holds a training with fingerprint {known['fingerprint'][:12]}, this one has "
+                f"{fingerprint[:12]}: other data, base model or options. Name another --work folder, or empty this one"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{RUN}.{os.getpid()}.part")
+        part.write_text(json.dumps({"fingerprint": fingerprint, "facts": dict(facts)}), encoding="utf-8")
+        part.replace(file)
+        return dict(facts)
+
+    @property
+    def newest(self) -> Path | None:
+        """The state to go on from."""
+        path = self.path / NEWEST
+        return path if path.exists() else None
+
+    def load_best(self, module: TargetLossModule) -> None:
+        """Put the weights of the best epoch into a module; raises TrainingError when there are none."""
+        path = self.path / BEST
+        if not path.exists():
+            raise TrainingError(f"{path} is missing: empty {self.path} and train again")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(checkpoint["state_dict"], strict=False)
+
+
+class Checkpoints(Checkpoint):
+    """Saves the newest state every `every_steps` optimizer steps and after every epoch, and keeps the best epoch's weights.
+
+    Best is the lowest validation loss, the first of equals; without validation rows, the newest epoch. After `patience`
+    epochs without a better one training stops; 0: it never does.
+    """
+
+    def __init__(self, folder: WorkFolder, history: History, every_steps: int, patience: int) -> None:
+        self._folder, self._history = folder, history
+        self._every_steps, self._patience = every_steps, patience
+        self.best_epoch = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which epoch is the best; its loss is in the history."""
+        return {"best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As saved."""
+        self.best_epoch = state_dict["best_epoch"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A training that had stopped when it was killed has stopped."""
+        self._stop_early(trainer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Nothing of the epoch is consumed."""
+        self._data(trainer).position = Position(trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Move on; save where it is time."""
+        data = self._data(trainer)
+        data.position = Position(trainer.current_epoch, batch_idx + 1)
+        ends_step = data.position.batches % data.accumulate == 0
+        if ends_step and not trainer.is_last_batch and trainer.global_step % self._every_steps == 0:
+            self._save(trainer, NEWEST)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the epoch if it is the best so far, before the state says that it is over."""
+        epochs = self._history.epochs
+        losses = [epoch.val_loss for epoch in epochs]
+        measured = [loss for loss in losses if loss is not None]
+        best = losses.index(min(measured)) if measured else len(epochs) - 1
+        if best != self.best_epoch:
+            self.best_epoch = best
+            self._save(trainer, BEST, weights_only=True)
+        self._save(trainer, NEWEST)
+        self._stop_early(trainer)
+
+    def _stop_early(self, trainer: L.Trainer) -> None:
+        if self._patience and len(self._history.epochs) - 1 - self.best_epoch >= self._patience:
+            trainer.should_stop = True
+
+    def _save(self, trainer: L.Trainer, name: str, weights_only: bool = False) -> None:
+        trainer.save_checkpoint(self._folder.path / name, weights_only=weights_only)
+
+    @staticmethod
+    def _data(trainer: L.Trainer) -> TrainingData:
+        return trainer.datamodule  # type: ignore[attr-defined]

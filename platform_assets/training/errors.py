@@ -1,0 +1,19 @@
+"""What can go wrong with a training that a person can mend; every message names the remedy."""
+
+from __future__ import annotations
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot start or go on; the message says what to change."""
+
+
+class OtherFingerprint(TrainingError):
+    """The work folder holds checkpoints of another training."""
+
+
+class LossNotFinite(TrainingError):
+    """The loss became NaN or infinite: what would follow is noise."""
+
+
+class OutOfMemory(TrainingError):
+    """The device has too little memory for these options."""

@@ -1,0 +1,148 @@
+"""A network trained on predicted targets: the loss over all targets of an optimizer step, AdamW, a cosine schedule.
+
+The loss of a step is the sum over its targets divided by their number in ALL its batches on ALL ranks. A mean of the batches'
+means would weigh a target by how few others happen to share its batch, and so depend on batch size and number of devices.
+What is predicted belongs to the subclasses.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from platform_assets.training.data import Batch, TrainingData
+from platform_assets.training.errors import LossNotFinite, TrainingError
+from platform_assets.training.randomness import seed_torch
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How the weights move: AdamW, warm-up, then half a cosine down to 0 at `total_steps` optimizer steps."""
+
+    learning_rate: float
+    total_steps: int
+    weight_decay: float = 0.0
+    warmup_share: float = 0.03
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def factor(self, step: int) -> float:
+        """The share of the learning rate that the step number `step` (from 0) uses; never 0 but at the end."""
+        warmup = math.ceil(self.total_steps * self.warmup_share)
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        done = (step - warmup) / max(1, self.total_steps - warmup)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class TargetLossModule(L.LightningModule):
+    """Trains the parameters of `network` that require a gradient; only these are kept in checkpoints."""
+
+    def __init__(self, network: torch.nn.Module, optimisation: Optimisation, seed: int) -> None:
+        super().__init__()
+        self.network, self.optimisation, self.seed = network, optimisation, seed
+        # Checkpoints hold no frozen weights; on_load_checkpoint asserts that nothing else is missing.
+        self.strict_loading = False
+        self.step_loss = math.nan
+        """Mean loss over all targets of the newest optimizer step, of all ranks."""
+        self.step_targets = 0
+        self._sum = torch.zeros(())
+        self._validation = torch.zeros(2, dtype=torch.float64)
+
+    @abstractmethod
+    def target_loss(self, content: Any) -> Tensor:
+        """Sum of the loss over the targets of a batch's content, a scalar in fp32."""
+
+    def kept_names(self) -> set[str]:
+        """Names of the state that training changes: trained parameters and saved buffers."""
+        changing = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        buffers = {name for name, _ in self.named_buffers()}
+        return {name for name in self.state_dict() if name in changing or name in buffers}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over what is trained, its rate set before every step."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trained:
+            raise TrainingError("no parameter of the model is trained; check the names of the LoRA targets")
+        plan = self.optimisation
+        optimizer = torch.optim.AdamW(
+            trained, lr=plan.learning_rate, betas=plan.betas, weight_decay=plan.weight_decay, foreach=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, plan.factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """A loaded base comes in evaluation mode, where dropout does nothing."""
+        self.train()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Dropout is drawn from the place in the training, so that a resumed run draws the same."""
+        seed_torch("batch", self.seed, self.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """This batch's part of the loss of its optimizer step, so that the ranks' mean gradient is the step's gradient."""
+        data = self._data
+        if batch_idx % data.accumulate == 0:
+            self.step_targets = int(self._total(torch.tensor(batch.step_targets, dtype=torch.float64)))
+            self._sum = torch.zeros((), device=self.device)
+        loss = self.target_loss(batch.content) * batch.weight
+        self._sum += loss.detach()
+        if (batch_idx + 1) % data.accumulate == 0 or batch_idx + 1 == data.batches_per_epoch:
+            self._close_step()
+        # Lightning divides by the number of accumulated batches, and the ranks' gradients are averaged.
+        return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / self.step_targets)
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing is counted yet."""
+        self._validation = torch.zeros(2, dtype=torch.float64)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds a batch's loss and targets."""
+        loss = self.target_loss(batch.content) * batch.weight
+        self._validation += torch.tensor([loss.item(), batch.targets], dtype=torch.float64)
+
+    def validation_loss(self) -> float | None:
+        """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank."""
+        total, targets = self._total(self._validation).tolist()
+        return total / targets if targets else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen weights out: they are the base model's, which is an input."""
+        kept = self.kept_names()
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises TrainingError unless the checkpoint lacks exactly the frozen weights."""
+        found, kept = set(checkpoint["state_dict"]), self.kept_names()
+        if found != kept:
+            different = sorted(found ^ kept)
+            raise TrainingError(
+                f"the checkpoint's weights are not those that this model trains ({len(different)} differ, among them "
+                f"{different[0]}): use another work folder, or empty this one"
+            )
+
+    @property
+    def _data(self) -> TrainingData:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def _close_step(self) -> None:
+        # Before the backward pass of the last batch: weights that saw a NaN are never stepped, on any rank.
+        self.step_loss = float(self._total(self._sum.double())) / self.step_targets
+        if not math.isfinite(self.step_loss):
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            raise LossNotFinite(
+                f"the loss is {self.step_loss} at step {self.global_step + 1} of epoch {self.current_epoch + 1}, at a "
+                f"learning rate of {rate:.2g}: lower the learning rate or the gradient clipping's limit, and look for "
+                "broken weights in the base model; in half precision also try full precision"
+            )
+
+    def _total(self, value: Tensor) -> Tensor:
+        """Summed over ranks."""
+        if self.trainer.world_size == 1:
+            return value
+        return self.trainer.strategy.reduce(value.to(self.device), reduce_op="sum")  # type: ignore[return-value]

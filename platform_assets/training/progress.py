@@ -1,0 +1,91 @@
+"""What a training says while it runs: where it is, how fast, and how long it will take.
+
+Lines and not a bar: they are read in log files and in the Dagster UI, minutes or days later. Where the lines go is
+`training.program`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+
+from platform_assets.training.data import Batch, TrainingData
+
+Report = Callable[[str], None]
+SECONDS = 5.0
+
+
+def is_follower() -> bool:
+    """Whether this process is another than the first of a distributed training: such a one says nothing."""
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK")
+    return any(os.environ.get(name, "0") != "0" for name in names)
+
+
+class Progress(L.Callback):
+    """Reports epoch, step, loss, tokens per second and the time left, every few seconds and after every epoch.
+
+    Tokens are those of rows, of all devices; padding is not counted.
+    """
+
+    def __init__(self, report: Report, seconds: float = SECONDS) -> None:
+        self._report, self._seconds = report, seconds
+        self.tokens = 0
+        self.training_seconds = 0.0
+        self._steps = 0
+        self._began = self._told = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of this process's steps, validation not included; 0 when it made none."""
+        return self.tokens / self.training_seconds if self.training_seconds else 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The clock of the first line."""
+        self._told = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """The clock of this batch."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count; say something when it is time."""
+        now = time.perf_counter()
+        self.training_seconds += now - self._began
+        self.tokens += batch.tokens
+        self._steps += (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if now - self._told >= self._seconds and self._steps:
+            self._told = now
+            self._report(self._line(trainer, pl_module))
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The epoch's losses, which the history has recorded."""
+        from platform_assets.training.history import History
+
+        history = next(each for each in trainer.callbacks if isinstance(each, History))  # type: ignore[attr-defined]
+        epoch = history.epochs[-1]
+        measured = "" if epoch.val_loss is None else f", val_loss {epoch.val_loss:.4f}"
+        self._report(
+            f"epoch {len(history.epochs)}/{trainer.max_epochs} done: train_loss {epoch.train_loss:.4f}{measured}, "
+            f"{self.tokens_per_second:,.0f} tokens/s"
+        )
+
+    def _line(self, trainer: L.Trainer, module: Any) -> str:
+        data: TrainingData = trainer.datamodule  # type: ignore[attr-defined]
+        total = data.steps_per_epoch * (trainer.max_epochs or 0)
+        left = (total - trainer.global_step) * self.training_seconds / self._steps
+        return (
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, step {trainer.global_step}/{total}: "
+            f"loss {module.step_loss:.4f}, {self.tokens_per_second:,.0f} tokens/s, {_duration(left)} left"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,168 @@
+"""The Lightning trainer as every training here uses it, and a fit that resumes and says what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+
+from platform_assets.training.checkpoints import Checkpoints, WorkFolder
+from platform_assets.training.data import TrainingData
+from platform_assets.training.errors import OutOfMemory, TrainingError
+from platform_assets.training.history import EpochListener, History
+from platform_assets.training.module import TargetLossModule
+from platform_assets.training.progress import Progress, Report
+
+OUT_OF_MEMORY = "out of memory", "can't allocate memory", "not enough memory"
+
+# That our loader resumes, the base is in evaluation mode, there may be no validation, and Lightning's own debts are known.
+_KNOWN = (
+    "You're resuming from a checkpoint that ended", "Found .* module.* in eval mode", "Total length of `list` across",
+    "`isinstance.treespec, LeafSpec.` is deprecated", "Checkpoint directory .* exists and is not empty",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to run a training, apart from what it learns."""
+
+    epochs: int
+    precision: str = "auto"
+    """auto: bf16-mixed on CUDA, 32-true elsewhere; or a name that Lightning knows."""
+    devices: int = 1
+    """On this machine; under torchrun its own numbers count."""
+    accelerator: str = "auto"
+    """auto (CUDA where there is one), cpu or cuda."""
+    gradient_clip: float = 1.0
+    """Largest norm of a step's gradient; 0 does not clip."""
+    patience: int = 0
+    """Epochs without a better validation loss after which training stops; 0 never stops."""
+    checkpoint_every: int = 100
+    """Optimizer steps between two checkpoints."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a finished training left; the module holds the weights of the best epoch."""
+
+    history: History
+    best_epoch: int
+    tokens_per_second: float
+    is_first_rank: bool
+    world_size: int
+
+
+def on_cuda(run: Run) -> bool:
+    """Whether the run computes on CUDA."""
+    return run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+
+
+def precision_of(run: Run) -> str:
+    """As Lightning names it."""
+    if run.precision != "auto":
+        return run.precision
+    return "bf16-mixed" if on_cuda(run) else "32-true"
+
+
+def fit(
+    module: TargetLossModule,
+    data: TrainingData,
+    run: Run,
+    folder: WorkFolder,
+    report: Report,
+    listeners: Sequence[EpochListener] = (),
+) -> Fitted:
+    """Train, from the folder's newest checkpoint where it has one; raises TrainingError."""
+    if run.patience and not data.validation.lengths:
+        raise TrainingError("early stopping needs validation rows, and there are none: add datasets or switch it off")
+    history, progress = History(listeners), Progress(report)
+    checkpoints = Checkpoints(folder, history, run.checkpoint_every, run.patience)
+    newest = folder.newest
+    if newest:
+        report(f"going on from {newest}")
+    with _explained(data), _quiet():
+        trainer = build_trainer(run, data.accumulate, [history, progress, checkpoints])
+        # weights_only: a checkpoint is data, and loading it must not be able to run code.
+        trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
+    folder.load_best(module)
+    return Fitted(
+        history, checkpoints.best_epoch, progress.tokens_per_second, trainer.is_global_zero, trainer.world_size
+    )
+
+
+def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) -> L.Trainer:
+    """A trainer that writes nothing by itself: no logger's folder, no checkpoint of its own, no bar.
+
+    Its "sanity check" is a whole validation before the first step: what training is to be compared with.
+    """
+    cuda, (devices, nodes) = on_cuda(run), _devices(run)
+    return L.Trainer(
+        accelerator="cuda" if cuda else "cpu",
+        devices=devices,
+        num_nodes=nodes,
+        strategy=_strategy(cuda) if devices * nodes > 1 else "auto",
+        precision=precision_of(run),  # type: ignore[arg-type]
+        max_epochs=run.epochs,
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=run.gradient_clip or None,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=-1,
+        use_distributed_sampler=False,
+        inference_mode=False,
+    )
+
+
+def _devices(run: Run) -> tuple[int, int]:
+    """Devices a node, and nodes."""
+    local = os.environ.get("LOCAL_WORLD_SIZE")
+    if local and "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(local), int(os.environ["WORLD_SIZE"]) // int(local)
+    return run.devices, 1
+
+
+def _strategy(cuda: bool) -> Any:
+    from lightning.pytorch.strategies import DDPStrategy
+
+    return DDPStrategy(process_group_backend="nccl" if cuda else "gloo", gradient_as_bucket_view=True)
+
+
+@contextmanager
+def _explained(data: TrainingData) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise OutOfMemory(
+                f"out of memory at batch_size {data.batch_size}: lower it and raise accumulate by the same factor (the "
+                "result stays the same), switch on gradient checkpointing, shorten max_length, or load the base in nf4"
+            ) from error
+        raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Lightning says of devices it does not use and of loaders it takes for ordinary ones."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for text in _KNOWN:
+                warnings.filterwarnings("ignore", message=f".*{text}")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

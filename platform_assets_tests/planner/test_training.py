@@ -1,0 +1,218 @@
+"""The training program as a function: what it writes, what makes two trainings the same, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from platform_assets.planner import training
+from platform_assets.planner.language_model import ModelError
+from platform_assets.planner.model_documents import read_base, read_planner
+from platform_assets.planner.training_options import TrainingOptions, fingerprint
+from platform_assets.planner.training_rows import TrainingRowsError
+from platform_assets.training.errors import LossNotFinite, OtherFingerprint, TrainingError
+from platform_assets.training.options import field_docs
+from platform_assets_tests.planner.small_model import write_base_document
+from platform_assets_tests.planner.training_world import row, write_dataset, write_world
+
+FILES = {
+    "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base/base.json", "base/model.safetensors",
+    "base/tokenizer.json", "planner.json", "recipes.parquet", "training_rows.parquet", "metrics.json", "loss.png",
+}  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOptions, training.TrainingResult, list[Any]]:
+    options, heard = write_world(tmp_path_factory.mktemp("trained")), []
+    result = training.train(options, [lambda epoch, metrics: heard.append((epoch, metrics))])
+    return options, result, heard
+
+
+def test_a_training_leaves_a_whole_model_folder(trained: Any) -> None:
+    options, result, heard = trained
+    assert set(contents(options.output)) >= FILES
+    document = read_planner(options.output)
+    assert document.base_digest == read_base(options.output / "base").digest
+    assert document.form == options.form
+    assert (options.output / "recipes.parquet").read_bytes() == options.recipes.read_bytes()
+    metrics = json.loads((options.output / "metrics.json").read_text())
+    assert metrics["rows"] == 70
+    assert metrics["rows_train"] + metrics["rows_validation"] == 70
+    assert len(metrics["steps"]) == 2 * math.ceil(metrics["rows_train"] / 8)
+    assert [epoch for epoch, _ in heard] == [0, 1]
+    assert [dict(each) for _, each in heard] == [dict(each) for each in result.epochs]
+    assert result.tokens_per_second > 0
+    assert result.parameters["learning_rate"] == options.lr
+
+
+def test_it_learns(trained: Any) -> None:
+    _, result, _ = trained
+    assert result.metrics["val_loss"] < result.metrics["val_loss_untuned"] - 0.1
+    assert result.epochs[1]["train_loss"] < result.epochs[0]["train_loss"]
+
+
+def test_the_rows_that_were_used_are_named_and_split_by_household(trained: Any) -> None:
+    options, _, _ = trained
+    rows = pq.read_table(options.output / "training_rows.parquet").to_pylist()
+    assert len(rows) == 70
+    assert {each["split"] for each in rows} == {"train", "validation"}
+    assert all((int(each["plan_id"][1:]) % 5 == 0) == (each["split"] == "validation") for each in rows)
+
+
+def test_the_same_training_writes_the_same_bytes_wherever_it_runs(trained: Any, tmp_path: Path) -> None:
+    options, result, _ = trained
+    elsewhere = replace(options, dataset=options.dataset[::-1], output=tmp_path / "again", work=tmp_path / "work")
+    again = training.train(elsewhere)
+    assert again.fingerprint == result.fingerprint
+    assert contents(elsewhere.output) == contents(options.output)
+
+
+def test_a_second_run_finds_everything_done_and_writes_the_same_folder(trained: Any) -> None:
+    options, _, _ = trained
+    before = contents(options.output)
+    again = training.train(options)
+    assert again.tokens_per_second == 0
+    assert contents(options.output) == before
+
+
+def test_a_work_folder_of_another_training_is_refused(trained: Any) -> None:
+    options, _, _ = trained
+    with pytest.raises(OtherFingerprint, match=r"other data, base model or options. Name another --work folder"):
+        training.train(replace(options, lr=1e-3))
+
+
+CHANGES: dict[str, Any] = {
+    "epochs": 9, "lr": 0.1, "batch_size": 3, "accumulate": 2, "seed": 4, "lora_r": 2, "lora_alpha": 2,
+    "lora_dropout": 0.5, "lora_targets": ("q_proj",), "weight_decay": 0.1, "warmup": 0.5, "gradient_clip": 0.0,
+    "early_stopping": 1, "max_length": 99, "max_candidates": 0, "recent_plans": 0, "pantry_items": 0,
+    "describe_candidates": True, "precision": "bf16-mixed", "quantization": "nf4", "gradient_checkpointing": True,
+}  # fmt: skip
+PLACES: dict[str, Any] = {
+    "dataset": (Path("x"),), "model_base": "x", "recipes": Path("x"), "output": Path("x"), "work": Path("x"),
+    "threads": 7, "devices": 2, "accelerator": "cuda", "checkpoint_every": 5, "tiny_steps": 1, "revision": "x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(TrainingOptions)])
+def test_what_decides_the_model_is_in_its_fingerprint_and_nothing_else(name: str) -> None:
+    plain = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"))
+    changed = replace(plain, **{name: {**CHANGES, **PLACES}[name]})
+    same = fingerprint(plain, ["d"], "b", "r") == fingerprint(changed, ["d"], "b", "r")
+    assert same is (name in PLACES)
+
+
+def test_other_inputs_are_another_training() -> None:
+    plain = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"))
+    inputs: list[tuple[list[str], str, str]] = [
+        (["d"], "b", "r"),
+        (["e"], "b", "r"),
+        (["d"], "c", "r"),
+        (["d"], "b", "s"),
+    ]
+    assert len({fingerprint(plain, *each) for each in inputs}) == 4
+
+
+def test_every_option_is_explained() -> None:
+    assert set(field_docs(TrainingOptions)) == {field.name for field in fields(TrainingOptions)}
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0)])
+def test_an_option_that_cannot_be_is_named(name: str, value: float, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--dataset", "a", "--model_base", "b", "--recipes", "c", "--output", "d", f"--{name}", str(value)]
+    with pytest.raises(SystemExit):
+        training.main(words)
+    assert f"--{name} must be" in capsys.readouterr().err
+
+
+def test_rows_that_are_all_too_long_leave_nothing_to_train_on(tmp_path: Path) -> None:
+    with pytest.raises(TrainingRowsError, match=r"no row is left to train on, of 12 .*truncated \d+.*raise max_length"):
+        training.train(replace(write_world(tmp_path, [12]), max_length=5))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_base_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+    options = write_world(tmp_path, [8])
+    (tmp_path / "base" / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="has no chat template"):
+        training.train(options)
+
+
+def test_a_loss_that_is_not_a_number_leaves_no_model(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    options = write_world(tmp_path, [24])
+    weights = load_file(tmp_path / "base" / "model.safetensors")
+    weights["model.norm.weight"].fill_(math.nan)
+    save_file(weights, tmp_path / "base" / "model.safetensors", {"format": "pt"})
+    write_base_document(tmp_path / "base")
+    with pytest.raises(LossNotFinite, match=r"step 1 of epoch 1, at a learning rate of .*broken weights in the base"):
+        training.train(options)
+    assert not options.output.exists()
+
+
+def test_an_output_folder_with_something_else_in_it_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    options = write_world(tmp_path, [8])
+    options.output.mkdir()
+    (options.output / "thesis.txt").touch()
+    with pytest.raises(TrainingError, match="holds something else"):
+        training.train(options)
+
+
+def test_checkpoints_are_small_and_hold_the_adapter_alone(trained: Any) -> None:
+    options, _, _ = trained
+    work = options.output.with_name("model.work")
+    for name in ("newest.ckpt", "best.ckpt"):
+        state = torch.load(work / name, weights_only=True)["state_dict"]
+        assert state
+        assert all("lora_" in key for key in state)
+
+
+def test_early_stopping_keeps_the_best_epoch(tmp_path: Path) -> None:
+    options = replace(write_world(tmp_path, [24]), epochs=30, lr=0.05, early_stopping=2)
+    result = training.train(options)
+    losses = [epoch["val_loss"] for epoch in result.epochs]
+    assert len(losses) < 30
+    assert result.metrics["best_epoch"] == losses.index(min(losses)) == len(losses) - 3
+    assert result.metrics["val_loss"] == min(losses)
+
+
+def test_a_base_that_is_no_base_folder_yet_is_built_once_and_taken_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from platform_assets.planner import base_model, language_model
+
+    options = write_world(tmp_path, [12])
+    plain = tmp_path / "plain"
+    (tmp_path / "base").rename(plain)
+    (plain / "base.json").unlink()
+    built = []
+
+    def build(model_base: str, revision: str, tiny_steps: int, recipes: Path, output: Path) -> Mapping[str, Any]:
+        built.append(model_base)
+        return language_model.write_reference(model_base, revision, output)
+
+    monkeypatch.setattr(base_model, "build", build)
+    first = training.train(replace(options, model_base=str(plain)))
+    again = training.train(replace(options, model_base=str(plain)))
+    assert built == [str(plain)]
+    assert again.fingerprint == first.fingerprint
+    assert read_base(options.output / "base").kind == "reference"
+
+
+def test_a_week_of_another_schema_version_is_refused(tmp_path: Path) -> None:
+    options = write_world(tmp_path, [12])
+    write_dataset(options.dataset[0], [row(1)], version=2)
+    with pytest.raises(TrainingRowsError, match="schema version 2"):
+        training.train(options)

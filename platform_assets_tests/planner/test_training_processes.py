@@ -1,0 +1,113 @@
+"""The training program as processes: killed for real, and several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from platform_assets.planner.training_options import TrainingOptions
+from platform_assets_tests.planner.training_world import write_world
+from platform_assets_tests.processes import free_port, stop, wait_for
+
+MODULE = "platform_assets.planner.training"
+ROOT = Path(__file__).parents[2]
+
+
+def words(options: TrainingOptions) -> list[str]:
+    """The options as a command line."""
+    found = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value is None or isinstance(value, bool):
+            continue
+        if field.name == "dataset":
+            found += [word for path in value for word in ("--dataset", str(path))]
+        elif value != "":
+            found += [f"--{field.name}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return found
+
+
+def start(options: TrainingOptions, *launcher: str, log: Path) -> subprocess.Popen:
+    # Torch's threads and hash seeds of their own: neither may decide anything.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random"}
+    command = [sys.executable, *(launcher or ("-m",)), MODULE, *words(options)]
+    with log.open("w") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, cwd=ROOT, env=environment, start_new_session=True)
+
+
+def finish(options: TrainingOptions, *launcher: str) -> dict[str, Any]:
+    """Run to the end; metrics.json."""
+    log = options.output.with_name(f"{options.output.name}.log")
+    process = start(options, *launcher, log=log)
+    try:
+        assert process.wait(400) == 0, log.read_text()[-3000:]
+    finally:
+        stop(process, by=signal.SIGKILL)
+    return json.loads((options.output / "metrics.json").read_text())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_an_epoch_and_run_again_it_writes_the_same_model_to_the_bit(tmp_path: Path) -> None:
+    # 96 batches an epoch; four a step, so that most kills come in the middle of a step as well.
+    options = replace(write_world(tmp_path, [150, 90]), epochs=3, batch_size=2, accumulate=4, checkpoint_every=1)
+    undisturbed = replace(options, output=tmp_path / "undisturbed")
+    finish(undisturbed)
+    newest, log = tmp_path / "model.work" / "newest.ckpt", tmp_path / "killed.log"
+    places = []
+    for passed in (3, 30):
+        process = start(options, log=log)
+        try:
+            wait_for("a checkpoint", lambda least=passed: place(newest) and place(newest)[0] >= least, 120, [process])
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert not options.output.exists()
+        places.append(place(newest))
+    finish(options)
+    assert all(batches % 320 for _, _, batches in places), "a kill at the end of an epoch shows less"
+    assert [epoch for _, epoch, _ in places] == [0, 1]
+    assert contents(options.output) == contents(undisturbed.output)
+
+
+def place(checkpoint: Path) -> tuple[int, int, int] | None:
+    """Optimizer steps, epoch and batches of it that a checkpoint stands at."""
+    if not checkpoint.exists():
+        return None
+    found = torch.load(checkpoint, weights_only=True)
+    data = found["TrainingData"]
+    return found["global_step"], data["epoch"], data["batches"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["devices", "torchrun"])
+def test_two_processes_take_the_same_steps_as_one(launcher: str, tmp_path: Path) -> None:
+    # 43 training rows in batches of 6: the last batch has a single row, so that a process has none.
+    options = replace(write_world(tmp_path, [54]), batch_size=6, accumulate=2, lora_dropout=0.0)
+    alone = finish(options)
+    assert alone["rows_train"] % 6 == 1
+    if launcher == "devices":
+        together = finish(replace(options, output=tmp_path / "two", devices=2))
+    else:
+        run = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()), "-m")
+        together = finish(replace(options, output=tmp_path / "two"), *run)
+    for name in ("loss", "targets", "learning_rate"):
+        expected = [step[name] for step in alone["steps"]]
+        assert [step[name] for step in together["steps"]] == pytest.approx(expected, rel=1e-4), name
+    assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
+    assert together["val_loss_untuned"] == pytest.approx(alone["val_loss_untuned"], rel=1e-6)
+    assert (tmp_path / "two" / "training_rows.parquet").read_bytes() == (
+        options.output / "training_rows.parquet"
+    ).read_bytes()

@@ -1,0 +1,132 @@
+"""What a training program is made of besides the training: options, the output folder, threads, what it says, its picture."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from platform_assets.training import options, threads
+from platform_assets.training.errors import TrainingError
+from platform_assets.training.history import Epoch, Step
+from platform_assets.training.output import require_replaceable, whole_folder
+from platform_assets.training.plots import loss_plot
+from platform_assets.training.progress import Progress, is_follower
+from platform_assets.training.randomness import derive
+from platform_assets_tests.training.toy import toy_data, toy_fit
+
+
+@dataclass(frozen=True)
+class Some:
+    """Options of every kind."""
+
+    data: tuple[Path, ...]
+    """What to read."""
+    rate: float = 0.5
+    """How fast,
+    in 100 % of cases."""
+    names: tuple[str, ...] = ("a", "b")
+    """Which."""
+    quick: bool = False
+    """Whether."""
+    work: Path | None = None
+    """Where."""
+
+
+def read(*words: str) -> Some:
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser, Some)
+    return options.read(Some, parser.parse_args(words))
+
+
+def test_a_dataclass_is_a_command_line() -> None:
+    assert read("--data", "x") == Some((Path("x"),))
+    given = read("--data", "x", "--data", "y", "--rate", "2", "--names", "c, d", "--quick", "--work", "w")
+    assert given == Some((Path("x"), Path("y")), 2.0, ("c", "d"), True, Path("w"))
+
+
+def test_the_help_is_the_text_under_each_field_with_its_default() -> None:
+    parser = argparse.ArgumentParser()
+    options.add_arguments(parser, Some)
+    shown = " ".join(parser.format_help().split())
+    assert "How fast, in 100 % of cases. (default 0.5)" in shown
+    assert "Which. (default a,b)" in shown
+
+
+def test_an_option_without_a_default_is_required() -> None:
+    with pytest.raises(SystemExit):
+        read("--rate", "2")
+
+
+def test_an_output_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(IsADirectoryError), whole_folder(target) as folder:
+        folder.write_text("a folder is no file")
+    assert list(tmp_path.iterdir()) == []
+    for text in ("first", "second"):
+        with whole_folder(target) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_text(text)
+        assert (target / "deep" / "file").read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_with_something_else_in_it_is_never_replaced(tmp_path: Path) -> None:
+    require_replaceable(tmp_path / "new", "mark")
+    require_replaceable(tmp_path, "mark")
+    (tmp_path / "letters").touch()
+    with pytest.raises(TrainingError, match="holds something else than an earlier output"):
+        require_replaceable(tmp_path, "mark")
+    (tmp_path / "mark").touch()
+    require_replaceable(tmp_path, "mark")
+
+
+def test_threads_are_what_was_asked_for_or_the_free_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        assert threads.use_threads(1) == torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr("platform_assets.training.threads._quota", lambda: 8)
+    for busy, free in (([0, 0, 0, 0], 4), ([100, 90, 0, 5], 2), ([100] * 4, 1)):
+        monkeypatch.setattr("psutil.cpu_percent", lambda interval, percpu, busy=busy: busy)
+        assert threads.free_cores() == free
+
+
+def test_progress_names_epoch_step_loss_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Progress.__init__, "__defaults__", (0.0,))
+    lines: list[str] = []
+    toy_fit(tmp_path, toy_data([3] * 16), lines=lines)
+    assert lines[0].startswith("epoch 1/2, step 1/8: loss ")
+    assert all(word in lines[0] for word in ("tokens/s", "left"))
+    assert any(line.startswith("epoch 2/2 done: train_loss ") and "val_loss" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK"])
+def test_only_the_first_of_several_processes_speaks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in ("RANK", "LOCAL_RANK", "NODE_RANK"):
+        monkeypatch.delenv(each, raising=False)
+    assert not is_follower()
+    monkeypatch.setenv(name, "0")
+    assert not is_follower()
+    monkeypatch.setenv(name, "1")
+    assert is_follower()
+
+
+def test_seeds_are_the_same_everywhere_and_differ_by_occasion() -> None:
+    assert derive("batches", 0, 1) == 4193841673145638597
+    assert len({derive("batches", seed, epoch) for seed in range(30) for epoch in range(30)}) == 900
+
+
+def test_the_picture_of_the_losses_is_the_same_for_the_same_losses() -> None:
+    steps = [Step(3 / (1 + number), 1e-4, 10) for number in range(20)]
+    epochs = [Epoch(1.5, 1.4, 1e-4, 10), Epoch(0.3, None, 0.0, 20)]
+    first = loss_plot(steps, epochs, "a $ b $")
+    assert first == loss_plot(steps, epochs, "a $ b $")
+    assert first.startswith(b"\x89PNG")
+    assert first != loss_plot(steps, epochs[:1], "a $ b $")
