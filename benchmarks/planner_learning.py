@@ -32,7 +32,7 @@ from benchmarks.table import Line, show
 HOUSEHOLDS, STEPS, EPOCHS = 16_000, 3_000, 1
 # The head has an adapter too: how popular each recipe is are 240 numbers, which a stream of width 128 cannot say without.
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
-TUNING = {"--lr": "1e-3", "--batch_size": "64", "--max_candidates": "0", "--lora_targets": ",".join(TARGETS)}
+TUNING = {"--lr": "3e-3", "--batch_size": "64", "--max_candidates": "0", "--lora_targets": ",".join(TARGETS)}
 MODEL, BASE = "tuned", "untuned base"
 POPULARITY, REPEAT, RANKER = "popularity", "repeat_previous", "logistic ranker"
 REQUIRED = {POPULARITY: True, BASE: True, REPEAT: False}  # True: the interval must exclude 0; False: not below

@@ -22,6 +22,10 @@ REQUIRED = {
         "id", "event_type", "unit_type", "unit_id", "experiments", "context", "metrics", "payload", "timestamp", "created_at",
     ),
     "pantry_snapshots": ("id", "household_id", "snapshot_time", "recorded_at", "items"),
+    "recipes": (
+        "id", "title", "cuisine", "main_protein", "ingredients", "tags", "allergens", "diets", "prep_time_min",
+        "cost_per_serving", "servings", "valid_from", "recorded_at",
+    ),
 }  # fmt: skip
 # Either the version table, or today's rows instead (then datasets say that the source is not point-in-time).
 VERSIONED = {

@@ -117,10 +117,10 @@ class ConstrainedAnswer:
 
     def allowed(self) -> Sequence[int]:
         """The tokens that may come next, in ascending order; a single one is forced. Not to be asked of a done answer."""
-        if forced := self._matcher.compute_ff_tokens():
-            return forced[:1]
         if spelt := self._spelt():
             return sorted(spelt)
+        if forced := self._matcher.compute_ff_tokens():
+            return forced[:1]
         found = [token for token in self._grammatical() if self._can_continue(self._answers.text_of(token))]
         if not found:
             raise DecodingError(f"no token can follow {self.text!r}; the tokenizer does not spell the recipes' ids")
@@ -148,7 +148,9 @@ class ConstrainedAnswer:
         if self._possible is None or self._said is None or not self._ends_itself:
             return set()
         said, length = self._said, len(self._said)
-        spellings = map(self._answers.spelling, self._possible.ids)
+        spellings = map(self._answers.spelling, self._possible.prices)
+        if not said:
+            return {each[0] for each in spellings}
         return {each[length] for each in spellings if len(each) > length and each[:length] == said}
 
     def _grammatical(self) -> Iterable[int]:

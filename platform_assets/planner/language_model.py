@@ -172,17 +172,14 @@ def _remedy(source: str, revision: str, error: Exception) -> str:
 def _commit(model_base: str, revision: str) -> str:
     """The commit that a hub id's revision means now."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (  # pyright: ignore[reportPrivateImportUsage]
-        HFValidationError,
-        HTTPError,
-        OfflineModeIsEnabled,
-    )
+    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError as Unanswered  # pyright: ignore[reportPrivateImportUsage]
 
     if model_base.startswith(("/", ".", "~")):
         raise ModelError(_remedy(model_base, revision, FileNotFoundError(model_base)))
     try:
         return HfApi().model_info(model_base, revision=revision or None, timeout=30).sha or ""
-    except (HFValidationError, HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HFValidationError, OfflineModeIsEnabled, Unanswered, OSError) as error:
         raise ModelError(_remedy(model_base, revision, error)) from error
 
 

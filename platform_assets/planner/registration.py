@@ -42,6 +42,11 @@ def registered(tracking: Tracking, fingerprint: str) -> str | None:
     return versions(tracking).find({FINGERPRINT: fingerprint})
 
 
+def run_of(tracking: Tracking, version: str) -> Run:
+    """The training's run, from which a version was registered; raises TrackingError when it was deleted."""
+    return tracking.open_run(versions(tracking).all()[version]["run_id"])
+
+
 def register(
     tracking: Tracking, run: Run, folder: Path, fingerprint: str, tags: Mapping[str, str], defaults: Mapping[str, Any]
 ) -> str:

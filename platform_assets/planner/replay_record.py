@@ -142,6 +142,11 @@ class Recorded:
             (folder / name).write_bytes(picture)
             run.log_file(folder / name)
 
+    def log_on_training(self, tracking: Tracking) -> None:
+        """The candidate's means beside the losses of its training, where people compare trainings."""
+        run = registration.run_of(tracking, self.compared.model_version)
+        run.log_metrics({f"replay_{name}": value for name, value in self.means["candidate"].items()})
+
     def write(self, warehouse: Warehouse, run_id: str) -> None:
         """One row of exp.offline_replay_results; the same replay adds none."""
         scores = {f"{side}_{name}": value for side, values in self.means.items() for name, value in values.items()}

@@ -2,8 +2,8 @@
 
 Its recipes start out as what the catalogue says of them (cuisine, protein, tags, ingredients), so that a taste for some
 recipes is a taste for their likes. Then it sees fresh invented households at every step, rendered as real requests are. It
-never sees a logged plan: those are the adapter's to learn. The same catalogue and options give the same bytes on the same
-machine. What does not belong here: who the households are (`planner.synthetic_households`), tokens (`tiny_tokenizer`).
+never sees a logged plan: those are the adapter's to learn. Equal catalogues and options give equal bytes on one machine. What
+does not belong here: who the households are (`synthetic_households`), tokens (`tiny_tokenizer`).
 Legend: B rows, S tokens, M predictions of a batch, V vocabulary, D width.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
 FEWEST_RECIPES = 10
-SPREAD = 0.08  # of first weights, about 1 / sqrt(width): with the library's .02, copying from the prompt is not learnt
+SPREAD = 0.08  # of first weights, about 1 / sqrt(width): with the library's .02 less is learnt in the same time
 SHARES = {"cuisine": 1.0, "protein": 1.0, "tag": 0.8, "ingredient": 0.5}  # of a recipe's first embedding
 OWN_SHARE = 0.7
 DRAWN_AT_ONCE = 64  # batches
@@ -125,24 +125,16 @@ def collate(tasks: Sequence[Task], tokenizer: Any, form: prompt.PromptFormat, re
     """
     import torch
 
-    asked = [_shown(task, form, recipes) for task in tasks]
-    prompts = tokenizer(
-        tokenizer.apply_chat_template(
-            [[{"role": "user", "content": text}] for text in asked], add_generation_prompt=True, tokenize=False
-        ),
-        add_special_tokens=False,
-    )["input_ids"]
-    answers = tokenizer(
-        [prompt.completion(task.wanted) + tokenizer.eos_token for task in tasks], add_special_tokens=False
-    )["input_ids"]
-    ids = torch.full((len(tasks), max(map(len, map(list.__add__, prompts, answers)))), tokenizer.pad_token_id)
     rows, positions, shares = [], [], []
-    for row, (question, answer) in enumerate(zip(prompts, answers, strict=True)):
-        ids[row, : len(question) + len(answer)] = torch.tensor(question + answer)
+    texts = [_shown(task, form, recipes) for task in tasks]
+    pairs = list(zip(_questions(texts, tokenizer), _answers(tasks, tokenizer), strict=True))
+    for row, (question, answer) in enumerate(pairs):
         named = {tokenizer.convert_tokens_to_ids(recipe_token(each)) for each in tasks[row].wanted}
         rows += [row] * len(answer)
         positions += range(len(question) - 1, len(question) + len(answer) - 1)
         shares += _shares(answer, named)
+    whole = [torch.tensor(question + answer) for question, answer in pairs]
+    ids = torch.nn.utils.rnn.pad_sequence(whole, batch_first=True, padding_value=tokenizer.pad_token_id)
     targets = torch.zeros(len(shares), len(tokenizer))
     for index, share in enumerate(shares):
         targets[index, share] = 1 / len(share)
@@ -157,15 +149,22 @@ def loss_of(model: Any, batch: Batch) -> torch.Tensor:
     return -(logits.log_softmax(-1) * batch.targets).sum() / len(batch.rows)
 
 
+def _questions(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """As `language_model.prompt_ids`, for many at once."""
+    messages = [[{"role": "user", "content": text}] for text in texts]
+    asked = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return tokenizer(asked, add_special_tokens=False)["input_ids"]
+
+
+def _answers(tasks: Sequence[Task], tokenizer: Any) -> list[list[int]]:
+    texts = [prompt.completion(task.wanted) + tokenizer.eos_token for task in tasks]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+
 def _shares(answer: Sequence[int], named: set[int]) -> list[list[int]]:
     """Per token of an answer the tokens that may stand there."""
-    left = [token for token in answer if token in named]
-    shares = []
-    for token in answer:
-        shares.append(list(left) if token in named else [token])
-        if token in named:
-            left.remove(token)
-    return shares
+    named_from = [[token for token in answer[index:] if token in named] for index in range(len(answer))]
+    return [left if token in named else [token] for token, left in zip(answer, named_from, strict=True)]
 
 
 def _shown(task: Task, form: prompt.PromptFormat, recipes: Sequence[Recipe]) -> str:
@@ -195,7 +194,7 @@ def _batches(attributes: Attributes, tokenizer: Any, options: TinyOptions) -> It
     form = prompt.PromptFormat(max_candidates=options.max_candidates)
     size = options.batch_size
     while True:
-        # Prompts of about one length share a batch: a third less padding.
+        # Rows of about one length share a batch: less padding.
         tasks = sorted(synthetic_tasks(rng, attributes, DRAWN_AT_ONCE * size), key=_length)
         for index in rng.permutation(DRAWN_AT_ONCE):
             yield collate(tasks[index * size : (index + 1) * size], tokenizer, form, attributes.recipes)
@@ -211,7 +210,6 @@ def _train(model: Any, batches: Iterator[Batch], options: TinyOptions, progress:
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, betas=(0.9, options.beta2), weight_decay=0.0)
     told, since = max(1, options.steps // 20), 0.0
-    model.train()
     for step, batch in zip(range(options.steps), batches, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = options.lr * _schedule(step, options.steps)
@@ -224,7 +222,6 @@ def _train(model: Any, batches: Iterator[Batch], options: TinyOptions, progress:
         if (step + 1) % told == 0:
             progress(f"tiny base model: step {step + 1} of {options.steps}, loss {since / told:.3f}")
             since = 0.0
-    model.eval()
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -68,6 +68,9 @@ def register(record: Record, result: TrainingResult, options: TrainingOptions) -
         "base_revision": str(result.parameters["base_revision"]),
         "git_sha": git_sha(),
     }
+    record.run.log_parameters(
+        {"dataset_version": tags["dataset_version"], "dataset_digest": result.parameters["dataset_digests"]}
+    )
     defaults = trained_model.serving_defaults(result.folder)
     version = registration.register(tracking, record.run, result.folder, result.fingerprint, tags, defaults)
     known = registration.register_policy_versions(tracking, warehouse)[version]

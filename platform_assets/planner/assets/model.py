@@ -18,7 +18,7 @@ from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
 from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
-    from platform_assets.core.lake import Lake, Revision
+    from platform_assets.core.lake import Lake, Publication, Revision
     from platform_assets.core.tracking import Run
 
 CHECKS = (
@@ -105,12 +105,10 @@ class _Training:
     folder: Path
 
     def produce(self) -> partitioned.Produced:
-        """Train, publish, register."""
-        from platform_assets.core.lake import Lineage
+        """Train, publish, register; or find that all of it was done."""
         from platform_assets.planner import registration, trained_model, training_options
 
-        address = common.address(MODEL, self.week)
-        before, inputs = self.lake.current(address), self._inputs()
+        before, inputs = self.lake.current(common.address(MODEL, self.week)), self._inputs()
         words, base = self._words(inputs), self._base(inputs)
         options = trained_model.read_options([*self._files(), *words])
         fingerprint = training_options.fingerprint(
@@ -118,24 +116,40 @@ class _Training:
         )
         work = self.settings.training_folder / registration.MODEL_NAME / fingerprint
         tags = {**self._tags(inputs, base), registration.FINGERPRINT: fingerprint}
-        with self.mlflow.partition_run(self.context, registration.EXPERIMENT, self.week, tags) as run:
-            made = self._made(before, fingerprint) or self._train(inputs, words, work, run)
-            metrics = trained_model.read_metrics(made)
-            lineage = Lineage(
-                inputs=tuple(revision.as_input() for revision in inputs.revisions),
-                code_version=training_options.CODE_VERSION, run_id=self.context.run.run_id,
-                details={"fingerprint": fingerprint, "options": words, "checks": checks.to_details([trained_model.judge_loss(metrics)])},
-            )  # fmt: skip
-            publication = self.lake.publish_files(address, common.files_of(made), lineage, expected=before)
-            tags = {**tags, "model_digest": publication.revision.digest}
-            defaults = trained_model.serving_defaults(made)
-            version = registration.register(self.mlflow.open(), run, made, fingerprint, tags, defaults)
         tracking, warehouse = self.mlflow.open(), self.warehouse.open()
+        version = registration.registered(tracking, fingerprint)
+        if version and (made := self._made(before, fingerprint)):
+            publication = self._publish(made, inputs, words, fingerprint, before)
+            run = registration.run_of(tracking, version)
+        else:
+            # Also where only the registration is missing: what the killed training left makes it quick, and the run complete.
+            with self.mlflow.partition_run(self.context, registration.EXPERIMENT, self.week, tags) as run:
+                made = self._train(inputs, words, work, run)
+                publication = self._publish(made, inputs, words, fingerprint, before)
+                tags = {**tags, "model_digest": publication.revision.digest}
+                defaults = trained_model.serving_defaults(made)
+                version = registration.register(tracking, run, made, fingerprint, tags, defaults)
         known = registration.register_policy_versions(tracking, warehouse)[version]
         shutil.rmtree(work, ignore_errors=True)
+        metrics = trained_model.read_metrics(made)
         outcomes = [trained_model.judge_loss(metrics), registration.judge_agreement(tracking, warehouse, "registered")]
         metadata = self._metadata(made, metrics, version, known.version, self.mlflow.run_url(run))
         return partitioned.Produced(MODEL, publication, {**common.files_metadata(publication), **metadata}, outcomes)
+
+    def _publish(
+        self, made: Path, inputs: Inputs, words: Sequence[str], fingerprint: str, before: "Revision | None"
+    ) -> "Publication":
+        from platform_assets.core.lake import Lineage
+        from platform_assets.planner import trained_model, training_options
+
+        judged = checks.to_details([trained_model.judge_loss(trained_model.read_metrics(made))])
+        lineage = Lineage(
+            inputs=tuple(revision.as_input() for revision in inputs.revisions),
+            code_version=training_options.CODE_VERSION, run_id=self.context.run.run_id,
+            details={"fingerprint": fingerprint, "options": words, "checks": judged},
+        )  # fmt: skip
+        address = common.address(MODEL, self.week)
+        return self.lake.publish_files(address, common.files_of(made), lineage, expected=before)
 
     def _inputs(self) -> Inputs:
         count = self.config.trailing_weeks or self.settings.planner_training_weeks
@@ -182,7 +196,6 @@ class _Training:
 
     def _train(self, inputs: Inputs, words: Sequence[str], work: Path, run: "Run") -> Path:
         """Run the program, or go on where a killed one stopped; returns the model folder."""
-        from platform_assets.core import dataset
         from platform_assets.core.tracking import DatasetReference
         from platform_assets.planner.catalogue import RECIPES as RECIPES_FILE
 
@@ -190,7 +203,9 @@ class _Training:
         for week, revision in inputs.datasets.items():
             name = f"{common.DATASET_MODEL}/{partitions.dataset_date(week)}"
             run.log_dataset(DatasetReference(name, revision.digest, revision.uri, revision.rows), "training")
-            files += ["--dataset", str(self.lake.fetch(revision, dataset.TRAINING, self.folder))]
+            files += ["--dataset", str(common.fetch_dataset(self.lake, revision, self.folder))]
+        newest = inputs.datasets[self.week]
+        run.log_parameters({"dataset_version": partitions.dataset_date(self.week), "dataset_digest": newest.digest})
         base = common.fetch_folder(self.lake, inputs.base, self.folder / "base")
         recipes = self.lake.fetch(inputs.recipes, RECIPES_FILE, self.folder)
         files += ["--model_base", str(base), "--recipes", str(recipes), "--output", str(work / "model")]

@@ -77,17 +77,15 @@ def _produce(
     verdict = judgement.judge(path, compared["baseline"]["id"], limits, digests)
     document = folder / "verdict.json"
     document.write_text(verdict.to_json(), encoding="utf-8")
+    registry, evaluated = Registry(warehouse.open()), date.fromisoformat(partitions.dataset_date(week))
+    # Before anything is published: the lake must not show a verdict that Postgres will refuse.
+    policy_record.refuse_another(registry.verdicts(compared["candidate"]["id"]), verdict, evaluated, scores.digest)
     lineage = Lineage(
         inputs=(scores.as_input(),), code_version=judgement.CODE_VERSION, run_id=context.run.run_id,
         details={"outcome": verdict.outcome, "candidate": compared["candidate"], "baseline": compared["baseline"]},
     )  # fmt: skip
     publication = lake.publish_files(address, {document.name: document}, lineage, expected=before)
-    version = Registry(warehouse.open()).record_verdict(
-        compared["candidate"]["id"],
-        verdict.document(),
-        date.fromisoformat(partitions.dataset_date(week)),
-        scores.digest,
-    )
+    version = registry.record_verdict(compared["candidate"]["id"], verdict.document(), evaluated, scores.digest)
     policy_record.tag(mlflow.open(), version, verdict)
     outcomes = [
         registration.judge_agreement(mlflow.open(), warehouse.open(), "registries_agree"),

@@ -147,14 +147,13 @@ class _Replay:
         return Inputs(dataset, model, recipes, enriched)
 
     def _words(self, inputs: Inputs, sides: "Sides") -> list[str]:
-        from platform_assets.core.dataset import TRAINING
         from platform_assets.planner import registration
         from platform_assets.planner.catalogue import RECIPES as RECIPES_FILE
 
         options = {
             "--model_name": registration.MODEL_NAME, "--model_version": sides.model_version,
             "--baseline_version": str(sides.baseline.version),
-            "--dataset": str(self.lake.fetch(inputs.dataset, TRAINING, self.folder)),
+            "--dataset": str(common.fetch_dataset(self.lake, inputs.dataset, self.folder)),
             "--recipes": str(self.lake.fetch(inputs.recipes, RECIPES_FILE, self.folder)),
             "--sample_size": str(self.config.sample_size), "--batch_size": str(self.config.batch_size),
             "--output": str(self.folder / "replay"),
@@ -171,6 +170,8 @@ class _Replay:
         if run is None:
             with self.mlflow.partition_run(self.context, replay_record.EXPERIMENT, self.week, tags) as run:
                 recorded.log(run, pictures, self.folder)
+                if not self.config.sample_size:
+                    recorded.log_on_training(self.mlflow.open())
         recorded.write(self.warehouse.open(), run.run_id)
         return self.mlflow.run_url(run)
 

@@ -1,0 +1,270 @@
+"""A small platform with three weeks of datasets, and its model's jobs run in processes that a test may kill.
+
+Every run has a process of its own, forked from one that has imported the libraries already, and so have the programs that it
+starts: a start costs a tenth of a second instead of ten. `real_programs` leaves the programs as they are in production. The
+datasets are made once for all test files of a process; each file gets a copy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+import psycopg
+import pytest
+
+from platform_assets.core.lake import Lake, Revision
+from platform_assets.core.model_versions import ModelVersions
+from platform_assets.core.registry import PolicyVersion, Registry
+from platform_assets.core.settings import Settings
+from platform_assets.core.tracking import Tracking
+from platform_assets.core.warehouse import Warehouse
+from platform_assets.orchestration import failures, partitions, programs
+from platform_assets.orchestration.partitioned import RANGE_END, RANGE_START
+from platform_assets.orchestration.resources import (
+    EngineResource,
+    LakeResource,
+    MlflowResource,
+    SourceResource,
+    WarehouseResource,
+)
+from platform_assets.planner.assets import common, jobs
+from platform_assets.planner.definitions import build
+from platform_assets.planner.registration import MODEL_NAME, POLICY
+from platform_assets.simulators.meal_app import Scenario, load, simulate
+from platform_assets_tests.end_to_end.small_platform import attempts, words
+from platform_assets_tests.postgres import new_database
+
+START, END = date(2026, 1, 2), date(2026, 1, 23)
+WEEKS = ("2026-01-02", "2026-01-09", "2026-01-16")
+SCENARIO = Scenario(seed=11, households=60, start=START, weeks=len(WEEKS))
+RUN_SECONDS = 300
+LIBRARIES = [
+    "dagster_mlflow.resources", "llguidance", "matplotlib.pyplot", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
+    "platform_assets.planner.definitions", "platform_assets.planner.decoding", "platform_assets.planner.language_model",
+    "platform_assets.planner.replay", "platform_assets.planner.tiny", "platform_assets.planner.training",
+    "platform_assets.planner.training_output", "platform_assets.training.trainer", "platform_assets_tests.postgres",
+    "transformers.models.llama.modeling_llama", "peft", "scipy.stats", "psycopg",
+]  # fmt: skip
+_PROCESSES = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run said of itself before its process ended."""
+
+    success: bool
+    attempts: int
+    words: str
+    """Of its failures and retries, cause by cause."""
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One job for one partition, or a range of them."""
+
+    job: str
+    first: str
+    last: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    before: Callable[[], object] | None = None
+    """Called in the run's process first: a function of a test module, which may replace others by such that kill."""
+    real_programs: bool = False
+
+
+@dataclass(frozen=True)
+class ModelPlatform:
+    """Settings and services; `replace` gives the same with others."""
+
+    settings: Settings
+    mlflow_uri: str
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.lake_url)
+
+    @property
+    def tracking(self) -> Tracking:
+        return Tracking(self.mlflow_uri)
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.settings.warehouse_url or "")
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.warehouse)
+
+    @property
+    def models(self) -> dict[str, dict[str, str]]:
+        """Version -> tags, as MLflow has them."""
+        return ModelVersions(self.tracking, MODEL_NAME).all()
+
+    @property
+    def policy_versions(self) -> dict[int, PolicyVersion]:
+        """By number, without the heuristic planner."""
+        return {each.version: each for each in self.registry.versions(POLICY) if each.version}
+
+    def current(self, asset: dg.AssetKey, partition: str) -> Revision:
+        """What is published; there is something."""
+        revision = self.lake.current(common.address(asset, partition))
+        assert revision, f"{asset.to_user_string()} of {partition} is not published"
+        return revision
+
+    def with_lake(self, url: str) -> ModelPlatform:
+        """The same with a lake elsewhere."""
+        return replace(self, settings=replace(self.settings, lake_url=url))
+
+    def run(self, job: str, first: str, last: str | None = None, **how: Any) -> Told:
+        """Run a job to its end; `how` are the other fields of Call."""
+        with self.started(job, first, last, **how) as (process, answer):
+            assert answer.poll(RUN_SECONDS), f"{job} {first} takes too long"
+            try:
+                return answer.recv()
+            except EOFError:
+                process.join()
+                raise AssertionError(f"{job} {first} ended with {process.exitcode}") from None
+
+    def killed(self, job: str, first: str, **how: Any) -> int:
+        """Run a job whose process is killed on the way; its exit code."""
+        with self.started(job, first, **how) as (process, _):
+            process.join(RUN_SECONDS)
+            return process.exitcode or 0
+
+    @contextmanager
+    def started(self, job: str, first: str, last: str | None = None, **how: Any) -> Iterator[tuple[Any, Connection]]:
+        """A run's process, and where it will answer."""
+        answer, told = _PROCESSES.Pipe(duplex=False)
+        process = _process(_run, self, Call(job, first, last, **how), told)
+        told.close()
+        try:
+            yield process, answer
+        finally:
+            process.kill()
+            process.join()
+
+    def train(self, week: str, **how: Any) -> Told:
+        """The week's base model, model and registration; `model` in `how` goes over the smallest training's options."""
+        given = {"epochs": 1, "options": {"threads": "1"}, **how.pop("model", {})}
+        config = {"ops": {"planner__model": {"config": given}}}
+        return self.run(jobs.TRAINING, week, config=config, **how)
+
+    def judge(self, week: str, baseline: int = -1, sample: int = 0, **how: Any) -> Told:
+        """The week's replay and policy version."""
+        given = {"baseline_version": baseline, "sample_size": sample}
+        return self.run(jobs.JUDGEMENT, week, config={"ops": {"planner__replay_scores": {"config": given}}}, **how)
+
+    def rows(self, statement: str, *values: Any) -> list[tuple]:
+        """What Postgres answers."""
+        with psycopg.connect(self.settings.warehouse_url or "") as connection:
+            return connection.execute(statement.encode(), values).fetchall()
+
+
+@contextmanager
+def model_platform(server: str, folders: pytest.TempPathFactory) -> Iterator[ModelPlatform]:
+    """A platform whose weeks have datasets and catalogues, and no model yet."""
+    filled = _filled(server, folders.mktemp("filled"))
+    home = folders.mktemp("home")
+    shutil.copytree(filled.settings.lake_url, home / "lake")
+    source = new_database(server, _name(filled.settings.warehouse_url or ""))
+    yield _platform(home, source, new_database(server, _name(filled.mlflow_uri)))
+
+
+@cache
+def _filled(server: str, home: Path) -> ModelPlatform:
+    source, tracking = new_database(server, "migrated"), new_database(server, "template1")
+    platform = _platform(home, source, tracking)
+    load(simulate(SCENARIO), source)
+    days = partitions.days_in(START, date.fromisoformat(partitions.days_of_week(WEEKS[-1])[-1]))
+    # In the run's process, like all that connects to MLflow's database: one that is in use cannot be copied.
+    experiments = partial(platform.tracking.create_experiments, home / "mlflow")
+    for job, first, last in ((jobs.DAYS, days[0], days[-1]), (jobs.WEEKS, WEEKS[0], WEEKS[-1])):
+        told = platform.run(job, first, last, before=experiments)
+        assert told.success, told.words
+    return platform
+
+
+def _platform(home: Path, source: str, tracking: str) -> ModelPlatform:
+    settings = replace(
+        Settings.from_environment({"PLATFORM_HOME": str(home)}),
+        planner_start=START, planner_end=END, planner_minimum_rows=1, source_url=source, warehouse_url=source,
+        planner_tiny_steps=3, planner_gate_rows=20, planner_gate_households=10,
+    )  # fmt: skip
+    return ModelPlatform(settings, tracking.replace("postgresql://", "postgresql+psycopg://", 1))
+
+
+def _name(url: str) -> str:
+    return psycopg.conninfo.conninfo_to_dict(url.replace("+psycopg", ""))["dbname"]  # type: ignore[return-value]
+
+
+def _process(target: Callable[..., None], *arguments: Any) -> Any:
+    _PROCESSES.set_forkserver_preload(LIBRARIES)
+    process = _PROCESSES.Process(target=target, args=arguments)
+    with patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
+        process.start()
+    return process
+
+
+def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
+    failures.WAITS_SECONDS = (0.0, 0.0, 0.0)
+    if not call.real_programs:
+        programs.subprocess = SimpleNamespace(  # type: ignore[assignment]
+            Popen=_WarmProgram, TimeoutExpired=subprocess.TimeoutExpired
+        )
+    if call.before:
+        call.before()
+    settings = platform.settings
+    resources = {
+        "lake": LakeResource(url=settings.lake_url),
+        "engine": EngineResource(scratch=str(settings.home / "scratch")),
+        "source": SourceResource(url=settings.source_url),
+        "warehouse": WarehouseResource(url=settings.warehouse_url),
+        "mlflow": MlflowResource(tracking_uri=platform.mlflow_uri),
+    }
+    job = build(settings, resources).resolve_job_def(call.job)
+    tags = {RANGE_START: call.first, RANGE_END: call.last} if call.last else {}
+    with dg.DagsterInstance.ephemeral(tempdir=str(settings.home)) as instance:
+        result = job.execute_in_process(
+            instance=instance, tags=tags, partition_key=None if call.last else call.first, raise_on_error=False,
+            run_config=dict(call.config),
+        )  # fmt: skip
+    told.send(Told(result.success, attempts(result), words(result), result.run_id))
+
+
+class _WarmProgram:
+    """A program's process as `subprocess.Popen` would start it, but forked from one that has its imports."""
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self._process = _process(_run_program, command[2], list(command[3:]), dict(env))
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("program", timeout or 0)
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+def _run_program(module: str, arguments: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    raise SystemExit(importlib.import_module(module).main(arguments))
