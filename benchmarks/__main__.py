@@ -21,7 +21,9 @@ from benchmarks import (
     enrichment,
     enrichment_scale,
     extraction,
+    planner_learning,
     simulator,
+    training,
     year,
 )
 from benchmarks.measure import BenchmarkError
@@ -34,12 +36,14 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "extraction": extraction.run,
     "enrichment": enrichment.run,
     "decoding": decoding.run,
+    "training": training.run,
     "simulator": simulator.run,
     "dagster_overhead": dagster_overhead.run,
     "year": year.run,
     "enrichment_scale": enrichment_scale.run,
+    "planner_learning": planner_learning.run,
 }
-BY_NAME_ONLY = {"year", "enrichment_scale"}  # they take many minutes
+BY_NAME_ONLY = {"year", "enrichment_scale", "planner_learning"}  # they take many minutes
 
 
 def main() -> int:

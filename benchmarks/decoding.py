@@ -20,14 +20,18 @@ from benchmarks.measure import BenchmarkError, in_own_process, median_peak, medi
 from benchmarks.table import Line
 
 ROWS, RUNS, TARGET = 300, 3, 5.0
-SHOWN = (160, 32)  # candidates in the prompt: all of most households', and a short list
+SHOWN = (
+    0,
+    32,
+    160,
+)  # candidates in the prompt: none, as the tiny model is asked; a short list; all of most households'
 REQUESTS, MODEL = "requests.json", "model"
 
 
 def run(folder: Path) -> list[Line]:
     """One line a prompt length."""
-    _write_requests(folder)
-    _write_model(folder)
+    write_requests(folder)
+    write_model(folder)
     return [_compare(folder, shown) for shown in SHOWN]
 
 
@@ -42,7 +46,7 @@ def _compare(folder: Path, shown: int) -> Line:
         raise BenchmarkError(f"decoding: {differing} of {len(plans)} plans differ from generate's")
     ratio = rate_ratio(ours, theirs)
     return Line(
-        f"decoding: {ROWS} plans, {shown} candidates shown",
+        f"decoding: {ROWS} plans, {shown or 'no'} candidates shown",
         f"{median_rate(ours):,.1f} rows/s",
         f"{median_rate(theirs):,.1f} rows/s (generate, one by one)",
         f"{ratio:.1f}x",
@@ -69,7 +73,7 @@ def one_by_one(folder: str, shown: int) -> Callable[[], int]:
 
     from platform_assets.planner import language_model, prompt
     from platform_assets.planner.constrained_answer import Answers
-    from platform_assets.planner.plans import Plan, Request
+    from platform_assets.planner.plans import Plan, Request, most_meals
 
     planner, requests = _load(Path(folder), shown)
     answers = Answers(planner.tokenizer)
@@ -78,7 +82,7 @@ def one_by_one(folder: str, shown: int) -> Callable[[], int]:
         candidates = prompt.shown_candidates(request.context, request.candidates, planner.form)
         text = prompt.render(request.context, candidates, planner.form)
         asked = torch.tensor([language_model.prompt_ids(planner.tokenizer, text)])
-        held = answers.begin(request)
+        held = answers.begin(request, most_meals(request.candidates, request.context))
         planner.model.generate(
             asked, attention_mask=torch.ones_like(asked), do_sample=False, max_new_tokens=64,
             logits_processor=LogitsProcessorList([_Holding(held, asked.shape[1], planner.tokenizer.eos_token_id)]),
@@ -127,7 +131,7 @@ def _write(path: Path, plans: list[Any]) -> int:
     return len(plans)
 
 
-def _write_model(folder: Path) -> None:
+def write_model(folder: Path) -> None:
     """A base folder of the tiny model's shape."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -149,7 +153,7 @@ def _write_model(folder: Path) -> None:
     (folder / MODEL / "base.json").write_text(json.dumps(base))
 
 
-def _write_requests(folder: Path) -> None:
+def write_requests(folder: Path) -> None:
     """What ROWS households of a simulated world would ask after their last accepted plan."""
     from platform_assets.simulators.meal_app.scenario import Faults, Scenario
     from platform_assets.simulators.meal_app.world import simulate

@@ -81,19 +81,19 @@ def _train(world: World, folder: Path, steps: int, epochs: int) -> dict[str, flo
 
 def _policies(world: World, folder: Path) -> dict[str, Any]:
     from platform_assets.planner.baselines import PopularityPlanner, RepeatPlanner
-    from platform_assets.planner.decoding import LanguageModelPlanner
-    from platform_assets.planner.language_model import load_base, load_planner
+    from platform_assets.planner.decoding import LanguageModelPlanner, load_policy
+    from platform_assets.planner.language_model import load_base
     from platform_assets.planner.popularity import fit_popularity
 
     trained, recipes = world.training_rows(), world.catalogue.latest
     features = Features(recipes, trained)
     taste = planted_taste(features, *world.tastes())
     popular = PopularityPlanner(fit_popularity(trained))
-    model, tokenizer, form = load_planner(folder / "model")
+    tuned = load_policy(folder / "model")
     return {
-        MODEL: LanguageModelPlanner(model, tokenizer, form, 64),
+        MODEL: tuned,
         POPULARITY: popular,
-        BASE: LanguageModelPlanner(*load_base(folder / "base"), form, 64),
+        BASE: LanguageModelPlanner(*load_base(folder / "base"), tuned.form, 64),
         REPEAT: RepeatPlanner(popular),
         RANKER: fit_ranker(RANKER, features, trained, recipes, None),
         "oracle of tastes": ScoringPlanner("oracle of tastes", taste),

@@ -26,8 +26,8 @@ PEERS = {"random": "random order", "group_by_length": "grouped by length"}
 
 def run(folder: Path) -> list[Line]:
     """Two lines a prompt length, one for each order of the peer's."""
-    decoding._write_requests(folder)
-    decoding._write_model(folder)
+    decoding.write_requests(folder)
+    decoding.write_model(folder)
     return [line for shown in SHOWN for line in _compare(folder, shown)]
 
 

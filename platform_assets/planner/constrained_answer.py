@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from platform_assets.planner import prompt
-from platform_assets.planner.plans import MOST_MEALS, PlanError, Request, most_meals
+from platform_assets.planner.plans import PlanError, Request
 from platform_assets.planner.possible_recipes import PossibleRecipes
 
 if TYPE_CHECKING:
@@ -56,12 +56,9 @@ class Answers:
         self.spelling = lru_cache(maxsize=None)(self._spell)
         self._matcher = lru_cache(maxsize=KEPT_GRAMMARS)(self._compile)
 
-    def begin(self, request: Request, most: int = MOST_MEALS) -> ConstrainedAnswer:
-        """An answer to a request, of at most `most` meals; raises PlanError when no plan is feasible."""
-        feasible = most_meals(request.candidates, request.context)
-        if not feasible:
-            raise PlanError("no plan is feasible: no admissible recipe fits the budget")
-        matcher = self._matcher(tuple(recipe.id for recipe in request.candidates), min(most, feasible))
+    def begin(self, request: Request, most: int) -> ConstrainedAnswer:
+        """An answer to a request, of at most `most` meals, which must be feasible (`plans.most_meals`)."""
+        matcher = self._matcher(tuple(recipe.id for recipe in request.candidates), most)
         return ConstrainedAnswer(self, matcher.deep_copy(), request)
 
     def _spell(self, recipe_id: bytes) -> tuple[int, ...]:

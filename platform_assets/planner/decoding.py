@@ -14,7 +14,7 @@ from typing import Any
 
 from platform_assets.planner import key_values, prompt
 from platform_assets.planner.constrained_answer import Answers, ConstrainedAnswer
-from platform_assets.planner.language_model import ModelError, completion_ids, load_planner, prompt_ids
+from platform_assets.planner.language_model import ModelError, completion_ids, load_planner, merge, prompt_ids
 from platform_assets.planner.model_documents import read_planner
 from platform_assets.planner.plans import MOST_MEALS, PlanError, Request, most_meals
 from platform_assets.planner.policies import BATCH_SIZE, Proposal
@@ -93,17 +93,18 @@ class LanguageModelPlanner:
     def propose(self, requests: Sequence[Request]) -> list[Proposal]:
         """One proposal per request, in their order; a request without a feasible plan gets none, and its reason."""
         proposals = [Proposal(None, error=INFEASIBLE)] * len(requests)
-        asked = [index for index, request in enumerate(requests) if most_meals(request.candidates, request.context)]
+        feasible = {index: most_meals(each.candidates, each.context) for index, each in enumerate(requests)}
+        asked = [index for index, most in feasible.items() if most]
         prompts = [self._prompt(requests[index]) for index in asked]
-        answers = [self._begin(requests[index]) for index in asked]
+        answers = [self._begin(requests[index], min(feasible[index], self.max_meals)) for index in asked]
         key_values.decode_greedily(self.model, prompts, answers, self.batch_size)
         for index, tokens, answer in zip(asked, prompts, answers, strict=True):
             proposals[index] = _proposal(requests[index], len(tokens), answer)
         return proposals
 
-    def _begin(self, request: Request) -> ConstrainedAnswer | FreeAnswer:
+    def _begin(self, request: Request, most: int) -> ConstrainedAnswer | FreeAnswer:
         if self.constrained:
-            return self._answers.begin(request, self.max_meals)
+            return self._answers.begin(request, most)
         longest = sorted(request.recipes, key=len)[-self.max_meals :]
         return FreeAnswer(self.tokenizer, len(completion_ids(self.tokenizer, prompt.completion(longest))))
 
@@ -133,7 +134,7 @@ def load_policy(model_folder: Path, device: str = "cpu", constrained: bool = Tru
     decoding = read_planner(model_folder).decoding
     if decoding.dtype == "float32":
         # Half as many multiplications a pass; in 16 bits the sum of base and adapter would lose digits of the adapter.
-        model = model.merge_and_unload()
+        model = merge(model)
     return LanguageModelPlanner(
         model, tokenizer, form, decoding.batch_size, decoding.seed, constrained, decoding.max_meals
     )

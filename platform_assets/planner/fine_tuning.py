@@ -144,7 +144,8 @@ def add_adapter(model: Any, adapter: Adapter, seed: int, gradient_checkpointing:
 
 def save_adapter(model: Any, folder: Path, model_base: str, revision: str) -> None:
     """Write adapter_config.json and adapter_model.safetensors, the same bytes for the same adapter on any machine."""
-    model.save_pretrained(str(folder), safe_serialization=True)
+    # Never the base's embeddings, which peft would add where the output layer has an adapter: the base lies beside it.
+    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text(encoding="utf-8"))

@@ -93,6 +93,22 @@ def load_planner(model_folder: Path, device: str = "cpu") -> tuple[Any, Any, Pro
     return tuned.eval(), tokenizer, document.form
 
 
+def merge(model: Any) -> Any:
+    """The adapter added into the base's weights: the same answers, half as many multiplications.
+
+    A base whose output layer shares its weights with the input embeddings is given an output layer of its own first: adding
+    an adapter of the output into the shared weights would change what the model reads.
+    """
+    import torch
+
+    output = model.get_output_embeddings()
+    shared = getattr(output, "base_layer", output)
+    if shared is not output and shared.weight is model.get_input_embeddings().weight:
+        shared.weight = torch.nn.Parameter(shared.weight.detach().clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False
+    return model.merge_and_unload()
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a base folder, which has an end token and a chat template, and is a fast one."""
     from transformers import AutoTokenizer

@@ -5,13 +5,14 @@ What does not belong here: judging (`planner.judgement`), the registry's own rul
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import date
 
 from platform_assets.core.lake import Revision
 from platform_assets.core.model_versions import STAGE
+from platform_assets.core.policy_version import RecordedVerdict
 from platform_assets.core.quality import Outcome
-from platform_assets.core.policy_version import RecordedVerdict, document_digest
 from platform_assets.core.registry import Conflict, PolicyVersion
 from platform_assets.core.tracking import Tracking
 from platform_assets.core.verdict import Verdict
@@ -36,10 +37,10 @@ def refuse_sample(scores: Revision) -> None:
 
 def refuse_another(recorded: Iterable[RecordedVerdict], verdict: Verdict, week: date, replay_digest: str) -> None:
     """Raises Conflict when another verdict on the same replay is on record: the first one stands."""
-    identity = document_digest(verdict.document())
+    document = json.loads(json.dumps(verdict.document()))  # as Postgres gives it back
     for known in recorded:
         same_replay = (known.evaluated_week, known.replay_digest) == (week, replay_digest)
-        if same_replay and document_digest(known.document) != identity:
+        if same_replay and known.document != document:
             raise Conflict(
                 f"the replay {replay_digest} was judged {known.outcome} before, and would be {verdict.outcome} now "
                 f"({verdict.label}): a verdict is not rewritten. With the thresholds and the code of then nothing changes; "

@@ -46,8 +46,10 @@ class PossibleRecipes:
 
     def after(self, recipe_id: bytes) -> PossibleRecipes:
         """The state once a possible recipe was chosen."""
-        rest = tuple(each for each in self.unused if each[1] != recipe_id)
-        return PossibleRecipes(rest, self.constraints, self.to_come - 1, (*self.spent, self.prices[recipe_id]))
+        price = self.prices[recipe_id]
+        at = self.unused.index((price, recipe_id))
+        rest = self.unused[:at] + self.unused[at + 1 :]
+        return PossibleRecipes(rest, self.constraints, self.to_come - 1, (*self.spent, price))
 
     @property
     def _payable(self) -> int:

@@ -52,7 +52,7 @@ from platform_assets_tests.postgres import new_database
 START, END = date(2026, 1, 2), date(2026, 1, 23)
 WEEKS = ("2026-01-02", "2026-01-09", "2026-01-16")
 SCENARIO = Scenario(seed=11, households=60, start=START, weeks=len(WEEKS))
-RUN_SECONDS = 300
+RUN_SECONDS = 600
 LIBRARIES = [
     "dagster_mlflow.resources", "llguidance", "matplotlib.pyplot", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
     "platform_assets.planner.definitions", "platform_assets.planner.decoding", "platform_assets.planner.language_model",
@@ -84,7 +84,12 @@ class Call:
     config: Mapping[str, Any] = field(default_factory=dict)
     before: Callable[[], object] | None = None
     """Called in the run's process first: a function of a test module, which may replace others by such that kill."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    in_programs: Callable[[], object] | None = None
+    """As `before`, in the programs that the run starts."""
     real_programs: bool = False
+    assets: Sequence[dg.AssetKey] = ()
+    """Of the job, these alone."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,10 @@ class ModelPlatform:
             process.join()
 
     def train(self, week: str, **how: Any) -> Told:
-        """The week's base model, model and registration; `model` in `how` goes over the smallest training's options."""
+        """The week's base model, model and registration; `base` and `model` in `how` go over the smallest training's."""
         given = {"epochs": 1, "options": {"threads": "1"}, **how.pop("model", {})}
-        config = {"ops": {"planner__model": {"config": given}}}
+        base = how.pop("base", {})
+        config = {"ops": {"planner__base_model": {"config": base}, "planner__model": {"config": given}}}
         return self.run(jobs.TRAINING, week, config=config, **how)
 
     def judge(self, week: str, baseline: int = -1, sample: int = 0, **how: Any) -> Told:
@@ -183,6 +189,13 @@ def model_platform(server: str, folders: pytest.TempPathFactory) -> Iterator[Mod
     shutil.copytree(filled.settings.lake_url, home / "lake")
     source = new_database(server, _name(filled.settings.warehouse_url or ""))
     yield _platform(home, source, new_database(server, _name(filled.mlflow_uri)))
+
+
+def in_process(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function of a test module where the libraries are: this process never imports them."""
+    process = _process(function, *arguments)
+    process.join(RUN_SECONDS)
+    assert process.exitcode == 0, f"{function.__name__} ended with {process.exitcode}"
 
 
 @cache
@@ -222,9 +235,10 @@ def _process(target: Callable[..., None], *arguments: Any) -> Any:
 
 def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
     failures.WAITS_SECONDS = (0.0, 0.0, 0.0)
+    os.environ.update(call.environment)
     if not call.real_programs:
         programs.subprocess = SimpleNamespace(  # type: ignore[assignment]
-            Popen=_WarmProgram, TimeoutExpired=subprocess.TimeoutExpired
+            Popen=partial(_WarmProgram, call.in_programs), TimeoutExpired=subprocess.TimeoutExpired
         )
     if call.before:
         call.before()
@@ -241,7 +255,7 @@ def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
     with dg.DagsterInstance.ephemeral(tempdir=str(settings.home)) as instance:
         result = job.execute_in_process(
             instance=instance, tags=tags, partition_key=None if call.last else call.first, raise_on_error=False,
-            run_config=dict(call.config),
+            run_config=dict(call.config), asset_selection=list(call.assets) or None,
         )  # fmt: skip
     told.send(Told(result.success, attempts(result), words(result), result.run_id))
 
@@ -249,8 +263,8 @@ def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
 class _WarmProgram:
     """A program's process as `subprocess.Popen` would start it, but forked from one that has its imports."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self._process = _process(_run_program, command[2], list(command[3:]), dict(env))
+    def __init__(self, before: Callable[[], object] | None, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self._process = _process(_run_program, before, command[2], list(command[3:]), dict(env))
 
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
@@ -265,6 +279,10 @@ class _WarmProgram:
         self._process.kill()
 
 
-def _run_program(module: str, arguments: list[str], environment: dict[str, str]) -> None:
+def _run_program(
+    before: Callable[[], object] | None, module: str, arguments: list[str], environment: dict[str, str]
+) -> None:
     os.environ.update(environment)
+    if before:
+        before()
     raise SystemExit(importlib.import_module(module).main(arguments))

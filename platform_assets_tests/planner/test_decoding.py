@@ -19,7 +19,7 @@ from platform_assets.planner import key_values, prompt
 from platform_assets.planner.constrained_answer import Answers, grammar
 from platform_assets.planner.decoding import INFEASIBLE, LanguageModelPlanner
 from platform_assets.planner.language_model import ModelError, completion_ids, load_base, prompt_ids
-from platform_assets.planner.plans import Constraints, PlanError, Recipe, Request, plan_price, within_budget
+from platform_assets.planner.plans import Constraints, PlanError, Recipe, Request, most_meals, plan_price, within_budget
 from platform_assets.planner.policies import Proposal, run_policies
 from platform_assets.planner.possible_recipes import PossibleRecipes
 from platform_assets.planner.prompt import PromptFormat
@@ -51,10 +51,10 @@ def one_token_at_a_time(base: tuple[Any, Any], request: Request) -> Proposal:
     model, tokenizer = base
     shown = prompt.shown_candidates(request.context, request.candidates, FORM)
     tokens = prompt_ids(tokenizer, prompt.render(request.context, shown, FORM))
-    try:
-        answer, decisions = Answers(tokenizer).begin(request), 0
-    except PlanError:
+    most = most_meals(request.candidates, request.context)
+    if not most:
         return Proposal(None, error=INFEASIBLE)
+    answer, decisions = Answers(tokenizer).begin(request, most), 0
     while not answer.done:
         allowed = list(answer.allowed())
         with torch.inference_mode():
@@ -229,13 +229,13 @@ def test_a_token_is_allowed_exactly_when_a_valid_answer_goes_on_with_it(
 ) -> None:
     request, answers = priced(prices, budget), SPELLERS[one]
     valid = [each.encode() for each in valid_answers(request)]
+    most = most_meals(request.candidates, request.context)
+    assert (most > 0) == bool(valid)
     if not valid:
-        with pytest.raises(PlanError, match="no plan is feasible"):
-            answers.begin(request)
         return
     beginnings = {each[:length] for each in valid for length in range(len(each) + 1)}
     pieces = {token: answers.text_of(token) for token in range(len(answers.tokenizer))}
-    answer = answers.begin(request)
+    answer = answers.begin(request, most)
     answer._spelt = set  # any spelling
     while not answer.done:
         before, allowed = answer._text, list(answer.allowed())
@@ -254,7 +254,7 @@ def test_every_valid_answer_can_be_said_as_training_spells_it(
 ) -> None:
     request, answers = priced(prices, budget), SPELLERS[one]
     for text in valid_answers(request)[:40]:
-        answer = answers.begin(request)
+        answer = answers.begin(request, most_meals(request.candidates, request.context))
         for token in completion_ids(answers.tokenizer, text)[:-1]:
             assert token in answer.allowed(), (text, answer.text)
             answer.say(token)
@@ -264,7 +264,7 @@ def test_every_valid_answer_can_be_said_as_training_spells_it(
 
 def test_an_id_is_spelt_only_as_training_spells_it() -> None:
     answers = SPELLERS[True]
-    answer = answers.begin(priced({"r1": 1.0, "r2": 1.0, "b": 1.0}, None))
+    answer = answers.begin(priced({"r1": 1.0, "r2": 1.0, "b": 1.0}, None), 3)
     answer.options()
     answer.decide(answers.tokenizer.convert_tokens_to_ids("2"))
     said = [answers.text_of(token) for token in answer.options()]
