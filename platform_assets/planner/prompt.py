@@ -61,8 +61,8 @@ def shown_candidates(context: InputContext, admissible: Sequence[Recipe], form: 
     All of them where they fit; else those of recent plans first, then those that match most stated preferences, then those
     that use most of the pantry, then by id.
     """
-    if len(admissible) <= form.max_candidates:
-        return list(admissible)
+    if not form.max_candidates or len(admissible) <= form.max_candidates:
+        return list(admissible)[: form.max_candidates]
     recent = {recipe_id for plan in context.recent_plans for recipe_id in plan.recipe_ids}
     stock, liked = {item.name for item in context.pantry}, set(context.household.preferences)
 

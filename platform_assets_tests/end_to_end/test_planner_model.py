@@ -66,6 +66,7 @@ def test_a_registered_model_has_the_documented_tags_and_its_run_the_parameters_l
 
     run = platform.tracking.client.get_run(tags["run_id"])
     assert run.info.status == "FINISHED"
+    assert run.inputs
     digests = {platform.current(DATASET, week).digest for week in (FIRST, SECOND)}
     parameters = {
         "learning_rate": "0.001", "batch_size": "32", "epochs": "1", "model_base": "tiny", "fine_tuning_method": "lora",

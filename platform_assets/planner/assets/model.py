@@ -43,7 +43,7 @@ class ModelConfig(dg.Config):
     seed: int = 0
     """Of the order of rows and targets, of dropout, and of the adapter's first weights."""
     options: dict[str, str] = {}
-    """Any other option of `python -m platform_assets.planner.training`, without its dashes."""
+    """Any other option of `python -m platform_assets.planner.training`, without its dashes; switches are true or false."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ class _Training:
                 defaults = trained_model.serving_defaults(made)
                 version = registration.register(tracking, run, made, fingerprint, tags, defaults)
         known = registration.register_policy_versions(tracking, warehouse)[version]
-        shutil.rmtree(work, ignore_errors=True)
         metrics = trained_model.read_metrics(made)
         outcomes = [trained_model.judge_loss(metrics), registration.judge_agreement(tracking, warehouse, "registered")]
         metadata = self._metadata(made, metrics, version, known.version, self.mlflow.run_url(run))
+        shutil.rmtree(work, ignore_errors=True)
         return partitioned.Produced(MODEL, publication, {**common.files_metadata(publication), **metadata}, outcomes)
 
     def _publish(
@@ -173,9 +173,10 @@ class _Training:
         }  # fmt: skip
         chosen = {name: str(value) for name, value in given.items() if value}
         advised = base_model.advised_options(str(inputs.base.lineage.details["model_base"]))
-        return common.words(
-            {f"--{name}": value for name, value in {**advised, **chosen, **self.config.options}.items()}
-        )
+        chosen = {**advised, **chosen, **self.config.options}
+        switches = {name: value for name, value in chosen.items() if value in ("true", "false")}
+        valued = common.words({f"--{name}": value for name, value in chosen.items() if name not in switches})
+        return [*valued, *(f"--{name}" if value == "true" else f"--no-{name}" for name, value in switches.items())]
 
     def _files(self) -> list[str]:
         """The options that say where things lie, for the fingerprint, which does not depend on them."""

@@ -1,0 +1,114 @@
+"""Trainings and replays of `benchmarks.planner_gate`, each in a process of its own, as many at once as there are cores.
+
+The programs and the replay are the planner's own. Every policy is replayed once; which ones are compared is decided
+afterwards (`benchmarks.planner_gate_samples`). A policy without grammar and validator does not exist in the product: the
+first is left out here by an option of the decoder, the second by judging what was proposed instead of what was served.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import in_own_process, run_command
+from benchmarks.planner_gate_world import World
+from platform_assets.planner.replay import BATCH_SIZE, Side, replay
+from platform_assets.planner.replay_rows import select
+
+if TYPE_CHECKING:
+    from platform_assets.planner.policies import Policy
+
+# The head has an adapter too: how popular each recipe is are 240 numbers, which a stream of width 128 cannot say without.
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
+TUNING = {"--lr": "3e-3", "--batch_size": "64", "--max_candidates": "0", "--lora_targets": ",".join(TARGETS)}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+UNHELD, HEURISTIC = "unheld", "heuristic"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a model is made of: the weeks it is trained on, and its seed."""
+
+    weeks: Sequence[Path]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Unheld(Side):
+    """A model without its grammar: it says what it likes."""
+
+    def load(self) -> Policy:
+        """The policy, decoding freely."""
+        from platform_assets.planner.decoding import load_policy
+
+        assert self.folder is not None
+        return load_policy(self.folder, constrained=False)
+
+
+def side_by_side(works: Sequence[Callable[[], object]], processes: int) -> None:
+    """Do all the works, so many at a time; raises what the first one that fails raises."""
+    with ThreadPoolExecutor(processes) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
+
+
+def train_base(world: World, folder: Path, steps: int) -> None:
+    """The tiny base model, folder/base."""
+    words = {"--model_base": "tiny", "--tiny_steps": steps, "--recipes": world.recipes, "--output": folder / "base"}
+    _program("base_model", _words(words))
+
+
+def train_models(world: World, folder: Path, made_of: Mapping[str, Recipe], processes: int) -> None:
+    """One adapter each, folder/<name>, of one epoch."""
+    side_by_side([partial(_train, world, folder, name, each) for name, each in made_of.items()], processes)
+
+
+def replay_pairs(folder: Path, jobs: Mapping[str, Mapping[str, Any]], processes: int) -> None:
+    """Replay two policies each on the same rows; the scores are folder/<name>.parquet."""
+    works = [
+        partial(in_own_process, replayed, folder=str(folder), name=name, **arguments)
+        for name, arguments in jobs.items()
+    ]
+    side_by_side(works, processes)
+
+
+def replayed(
+    folder: str, name: str, candidate: str, baseline: str, weeks: Sequence[str], recipes: str
+) -> Callable[[], int]:
+    """Work for a process: the replay of two models by name; UNHELD:<name> decodes freely, HEURISTIC has no model."""
+    from platform_assets.planner.catalogue import Catalogue
+    from platform_assets.training.threads import use_threads
+
+    use_threads(1)
+    first, second = _side(Path(folder), candidate), _side(Path(folder), baseline)
+    selection = select([Path(week) for week in weeks], Catalogue.read(Path(recipes)), first.seen())
+    return lambda: int(replay(first, second, selection, BATCH_SIZE, Path(folder, f"{name}.parquet"))["rows"])
+
+
+def _side(folder: Path, name: str) -> Side:
+    if name == HEURISTIC:
+        return Side(name)
+    kind, _, model = name.rpartition(":")
+    return (Unheld if kind == UNHELD else Side)(name, folder / model)
+
+
+def _train(world: World, folder: Path, name: str, made_of: Recipe) -> None:
+    datasets = [word for path in made_of.weeks for word in ("--dataset", str(path))]
+    words = {"--model_base": folder / "base", "--recipes": world.recipes, "--output": folder / name}
+    words |= {"--seed": made_of.seed, "--epochs": 1, "--threads": 1, **TUNING}
+    _program("training", [*datasets, *_words(words)])
+
+
+def _program(name: str, words: Sequence[str]) -> None:
+    command = [sys.executable, "-m", f"platform_assets.planner.{name}", *words]
+    run_command(command, {**os.environ, **ENVIRONMENT})
+
+
+def _words(options: Mapping[str, Any]) -> list[str]:
+    return [str(word) for option in options.items() for word in option]
