@@ -21,6 +21,7 @@ from benchmarks import (
     enrichment,
     enrichment_scale,
     extraction,
+    planner_gate,
     planner_learning,
     simulator,
     training,
@@ -42,8 +43,9 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "year": year.run,
     "enrichment_scale": enrichment_scale.run,
     "planner_learning": planner_learning.run,
+    "planner_gate": planner_gate.run,
 }
-BY_NAME_ONLY = {"year", "enrichment_scale", "planner_learning"}  # they take many minutes
+BY_NAME_ONLY = {"year", "enrichment_scale", "planner_learning", "planner_gate"}  # they take many minutes
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import in_own_process, run_command
-from benchmarks.planner_gate_world import World
+from benchmarks.planner_gate_world import World, shuffled_between_rows, shuffled_recipes, with_targets
 from platform_assets.planner.replay import BATCH_SIZE, Side, replay
 from platform_assets.planner.replay_rows import select
 
@@ -29,14 +29,28 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 TUNING = {"--lr": "3e-3", "--batch_size": "64", "--max_candidates": "0", "--lora_targets": ",".join(TARGETS)}
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 UNHELD, HEURISTIC = "unheld", "heuristic"
+FIRST, SECOND, DEALT, MIXED, FRESH = "first", "second", "dealt_plans", "mixed_ids", "fresh"
+FREE = f"{UNHELD}:{FIRST}"
+# Replay -> candidate and baseline; the last one on the weeks after the drift.
+USUAL = {"seeds": (SECOND, FIRST), "labels": (DEALT, MIXED), "free": (FREE, HEURISTIC)}
+DRIFTED = {"drift": (FIRST, FRESH)}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Training:
     """What a model is made of: the weeks it is trained on, and its seed."""
 
     weeks: Sequence[Path]
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two policies by name, and the weeks that both are replayed on."""
+
+    candidate: str
+    baseline: str
+    weeks: Sequence[Path]
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,24 @@ class Unheld(Side):
 
         assert self.folder is not None
         return load_policy(self.folder, constrained=False)
+
+
+def trainings(world: World, folder: Path) -> dict[str, Training]:
+    """The models by name: one recipe with two seeds, two faults, and what is trained after the drift."""
+    weeks = world.usual.trained
+    return {
+        FIRST: Training(weeks, 0),
+        SECOND: Training(weeks, 1),
+        DEALT: Training(with_targets(weeks, folder / "weeks_dealt", shuffled_between_rows())),
+        MIXED: Training(with_targets(weeks, folder / "weeks_mixed", shuffled_recipes(world.catalogue))),
+        FRESH: Training(world.drifted.trained),
+    }
+
+
+def pairs(world: World) -> dict[str, Pair]:
+    """The replays by name."""
+    weeks = {**dict.fromkeys(USUAL, world.usual.evaluated), **dict.fromkeys(DRIFTED, world.drifted.evaluated)}
+    return {name: Pair(*sides, weeks[name]) for name, sides in (USUAL | DRIFTED).items()}
 
 
 def side_by_side(works: Sequence[Callable[[], object]], processes: int) -> None:
@@ -64,17 +96,21 @@ def train_base(world: World, folder: Path, steps: int) -> None:
     _program("base_model", _words(words))
 
 
-def train_models(world: World, folder: Path, made_of: Mapping[str, Recipe], processes: int) -> None:
+def train_models(world: World, folder: Path, made_of: Mapping[str, Training], processes: int) -> None:
     """One adapter each, folder/<name>, of one epoch."""
     side_by_side([partial(_train, world, folder, name, each) for name, each in made_of.items()], processes)
 
 
-def replay_pairs(folder: Path, jobs: Mapping[str, Mapping[str, Any]], processes: int) -> None:
+def replay_pairs(world: World, folder: Path, replays: Mapping[str, Pair], processes: int) -> None:
     """Replay two policies each on the same rows; the scores are folder/<name>.parquet."""
+    shared = {"folder": str(folder), "recipes": str(world.recipes)}
     works = [
-        partial(in_own_process, replayed, folder=str(folder), name=name, **arguments)
-        for name, arguments in jobs.items()
-    ]
+        partial(
+            in_own_process, replayed, name=name, candidate=each.candidate, baseline=each.baseline,
+            weeks=list(map(str, each.weeks)), **shared,
+        )
+        for name, each in replays.items()
+    ]  # fmt: skip
     side_by_side(works, processes)
 
 
@@ -98,10 +134,10 @@ def _side(folder: Path, name: str) -> Side:
     return (Unheld if kind == UNHELD else Side)(name, folder / model)
 
 
-def _train(world: World, folder: Path, name: str, made_of: Recipe) -> None:
-    datasets = [word for path in made_of.weeks for word in ("--dataset", str(path))]
+def _train(world: World, folder: Path, name: str, training: Training) -> None:
+    datasets = [word for path in training.weeks for word in ("--dataset", str(path))]
     words = {"--model_base": folder / "base", "--recipes": world.recipes, "--output": folder / name}
-    words |= {"--seed": made_of.seed, "--epochs": 1, "--threads": 1, **TUNING}
+    words |= {"--seed": training.seed, "--epochs": 1, "--threads": 1, **TUNING}
     _program("training", [*datasets, *_words(words)])
 
 

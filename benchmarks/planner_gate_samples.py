@@ -7,7 +7,7 @@ Every verdict is `judgement.judge`'s, on a file of scores as the replay writes i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from statistics import NormalDist
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.core import statistics
-from platform_assets.core.gate import Thresholds, Verdict
+from platform_assets.core.gate import Comparison, Metric, Thresholds, Verdict, decide
 from platform_assets.planner import judgement
 
 # Minimums that the smallest sample meets; margins and everything else are the gate's own.
@@ -83,8 +83,15 @@ def judge(pair: pa.Table, folder: Path, limits: Thresholds = SMALL) -> Verdict:
     return judgement.judge(path, "baseline", limits, {})
 
 
-def sampled(pair: pa.Table, folder: Path, households: int, draws: int, both_ways: bool = False) -> Iterator[Verdict]:
-    """Verdicts on so many random households each; `both_ways` swaps candidate and baseline in every second sample.
+def judge_by(pair: pa.Table, metric: Metric) -> Verdict:
+    """The gate's verdict by one metric with a margin of one's own."""
+    candidate, baseline = ({metric.name: np.asarray(pair[side + metric.name])} for side in (CANDIDATE, BASELINE))
+    comparison = Comparison(pair["plan_id"].to_pylist(), pair["household_id"].to_pylist(), candidate, baseline)
+    return decide(comparison, [metric], replace(SMALL, must_not_fail=()))
+
+
+def samples(pair: pa.Table, households: int, draws: int, both_ways: bool = False) -> Iterator[pa.Table]:
+    """The rows of so many random households each; `both_ways` swaps candidate and baseline in every second sample.
 
     Two trainings of one recipe are not the same model: swapped, what one of them happens to be better cancels out.
     """
@@ -94,7 +101,7 @@ def sampled(pair: pa.Table, folder: Path, households: int, draws: int, both_ways
     for draw in range(draws):
         chosen = random.choice(known, households, replace=False)
         table = swapped if both_ways and draw % 2 else pair
-        yield judge(table.filter(pa.array(np.isin(owners, chosen))), folder)
+        yield table.filter(pa.array(np.isin(owners, chosen)))
 
 
 def deviations(verdict: Verdict) -> dict[str, float]:

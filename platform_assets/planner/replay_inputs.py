@@ -48,6 +48,6 @@ def _side(tracking: Tracking, version: PolicyVersion, scratch: Path) -> Side:
     if version.model_version is None:
         return Side(str(version.version), None, version.config_defaults)
     target = scratch / f"version-{version.version}"
-    target.mkdir()
+    target.mkdir(exist_ok=True)  # a version may be compared with itself
     packed = registration.versions(tracking).fetch(version.model_version, target)
     return Side(str(version.version), registration.model_folder(packed), version.config_defaults)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
@@ -27,11 +29,20 @@ class ServedPlanner(PythonModel):
         self._recipes = Catalogue.read(folder / RECIPES).latest
 
     def predict(self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None) -> list[Any]:
-        """[{plan, interventions}] in the order of the requests; a request of another shape is a PlanError."""
+        """[{plan, interventions}] in the order of the requests; one that cannot be planned is refused, status 400, and why."""
+        from platform_assets.planner.plans import PlanError
+
+        try:
+            return self._plan(_rows(model_input))
+        except PlanError as error:
+            # Of any other error the scoring server would say that it is unexpected, and show the program's insides.
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+
+    def _plan(self, rows: list[Any]) -> list[dict[str, Any]]:
         from platform_assets.planner.plans import read_context
         from platform_assets.planner.policies import Request, run_policies
 
-        requests = [Request(read_context(row), self._recipes) for row in _rows(model_input)]
+        requests = [Request(read_context(row), self._recipes) for row in rows]
         return [
             {
                 "plan": planned.plan.document(),
@@ -41,13 +52,17 @@ class ServedPlanner(PythonModel):
         ]
 
 
-def _rows(model_input: Any) -> list[dict[str, Any]]:
+def _rows(model_input: Any) -> list[Any]:
     """The requests: one, a list of them, or a table with one column a field."""
     if hasattr(model_input, "to_dict"):
-        return model_input.to_dict(orient="records")
-    if isinstance(model_input, dict):
-        return [model_input]
-    return list(model_input)
+        model_input = model_input.to_dict(orient="records")
+    rows = [model_input] if isinstance(model_input, dict) else list(model_input)
+    return [{name: _plain(value) for name, value in row.items()} if isinstance(row, dict) else row for row in rows]
 
 
-mlflow.models.set_model(ServedPlanner())
+def _plain(value: Any) -> Any:
+    # The scoring server wraps every field in an array, a struct too, which then has no dimension.
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+set_model(ServedPlanner())

@@ -53,6 +53,7 @@ START, END = date(2026, 1, 2), date(2026, 1, 23)
 WEEKS = ("2026-01-02", "2026-01-09", "2026-01-16")
 SCENARIO = Scenario(seed=11, households=60, start=START, weeks=len(WEEKS))
 RUN_SECONDS = 600
+QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 LIBRARIES = [
     "dagster_mlflow.resources", "llguidance", "matplotlib.pyplot", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
     "platform_assets.planner.definitions", "platform_assets.planner.decoding", "platform_assets.planner.language_model",
@@ -255,7 +256,7 @@ def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
     with dg.DagsterInstance.ephemeral(tempdir=str(settings.home)) as instance:
         result = job.execute_in_process(
             instance=instance, tags=tags, partition_key=None if call.last else call.first, raise_on_error=False,
-            run_config=dict(call.config), asset_selection=list(call.assets) or None,
+            run_config={**QUIET, **call.config}, asset_selection=list(call.assets) or None,
         )  # fmt: skip
     told.send(Told(result.success, attempts(result), words(result), result.run_id))
 

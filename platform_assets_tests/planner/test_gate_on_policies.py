@@ -1,0 +1,155 @@
+"""The gate over replays of policies with planted tastes and planted faults: who passes, how often, and for which reason.
+
+Policies without a model, so that a truly equal candidate and a fault of known kind are cheap. What does not belong here: the
+gate on made-up scores (`test_judgement`), trained models (`benchmarks.planner_gate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from platform_assets.core.gate import Verdict
+from platform_assets.planner import baselines, judgement
+from platform_assets.planner.judgement import ALIGNMENT, OFFLINE, RAW_RESPECT, RESPECT
+from platform_assets.planner.plans import Recipe, Request, place
+from platform_assets.planner.policies import Proposal
+from platform_assets.planner.replay import Side, replay
+from platform_assets.planner.replay_rows import ReplayRow, Selection
+from platform_assets.planner.targets import Target
+from platform_assets_tests.planner.plan_samples import book, context, recipe
+
+HOUSEHOLDS, CUISINES, EACH = 600, 8, 5
+LIMITS = judgement.thresholds(150, 150)
+RECIPES = book(
+    *(
+        recipe(f"r{cuisine}{number}", cuisine=f"c{cuisine}", foods=("nuts" if number == 0 else "rice",))
+        for cuisine in range(CUISINES)
+        for number in range(EACH)
+    )
+)
+Tastes = Mapping[str, str]
+
+
+def draw_tastes(seed: int) -> Tastes:
+    """The one cuisine that each household likes."""
+    drawn = np.random.default_rng(seed).integers(CUISINES, size=HOUSEHOLDS)
+    return {f"h{number}": f"c{cuisine}" for number, cuisine in enumerate(drawn)}
+
+
+TASTES, EARLIER = draw_tastes(1), draw_tastes(2)
+
+
+def draw_rows(tastes: Tastes) -> Selection:
+    """One accepted plan a household: three meals that it likes and one that is anything, all of them admissible."""
+    random, selection = np.random.default_rng(3), Selection()
+    for number, (household, liked) in enumerate(tastes.items()):
+        excluded = ["nuts"] if number % 3 == 0 else []
+        asked = Request(context(household_id=household, excluded=excluded), RECIPES)
+        known = [each.id for each in asked.candidates if each.cuisine == liked]
+        others = [each.id for each in asked.candidates if each.cuisine != liked]
+        eaten = [*random.choice(known, 3, replace=False).tolist(), str(random.choice(others))]
+        accepted = Target(place(eaten, asked.context))
+        selection.rows.append(ReplayRow(f"p{number}", household, asked, accepted, "logger", False, number % 10 != 0))
+    return selection
+
+
+@dataclass(frozen=True)
+class TastePlanner:
+    """Plans what the household is thought to like, in an order of its own; careless: whatever the household excludes."""
+
+    tastes: Tastes
+    seed: int
+    careless: bool = False
+    name: str = "taste"
+
+    def propose(self, requests: Sequence[Request]) -> list[Proposal]:
+        return [self._propose(request) for request in requests]
+
+    def _propose(self, request: Request) -> Proposal:
+        household = request.context.household.id
+        offered: Sequence[Recipe] = list(request.recipes.values()) if self.careless else request.candidates
+        ranks = np.random.default_rng([self.seed, int(household[1:])]).permutation(len(offered))
+        liked = [each.cuisine != self.tastes[household] for each in offered]
+        ranking = [offered[place] for place in np.lexsort((ranks, liked))]
+        if self.careless:
+            return Proposal(place([each.id for each in ranking[:5]], request.context))
+        return baselines.propose(ranking, request)
+
+
+@dataclass(frozen=True)
+class Given(Side):
+    """A side whose policy is given."""
+
+    policy: Any = None
+
+    def load(self) -> Any:
+        return self.policy
+
+
+def judge(
+    tmp_path: Path,
+    candidate: TastePlanner,
+    baseline: TastePlanner,
+    change: Callable[[pa.Table], pa.Table] = lambda it: it,
+) -> Verdict:
+    """The whole way: replay, scores, verdict."""
+    path = tmp_path / "replay_scores.parquet"
+    replay(Given("1", policy=candidate), Given("0", policy=baseline), draw_rows(TASTES), 64, path)
+    pq.write_table(change(pq.read_table(path)), path)
+    return judgement.judge(path, "0", LIMITS, {})
+
+
+NOW = TastePlanner(TASTES, seed=1)
+
+
+@pytest.mark.slow
+def test_equal_policies_pass_as_often_as_the_verdicts_predict(tmp_path: Path) -> None:
+    path, draws = tmp_path / "all.parquet", 60
+    replay(Given("1", policy=replace(NOW, seed=2)), Given("0", policy=NOW), draw_rows(TASTES), 64, path)
+    table, random = pq.read_table(path), np.random.default_rng(0)
+    names = (ALIGNMENT, OFFLINE, judgement.DIVERSITY)
+    passed: dict[str, list[bool]] = {name: [] for name in names}
+    predicted: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(draws):
+        chosen = random.choice(HOUSEHOLDS, 150, replace=False)
+        pq.write_table(table.take(pa.array(np.sort(chosen))), path)
+        verdict = judgement.judge(path, "0", LIMITS, {})
+        for name in names:
+            result = verdict.result(name)
+            assert result.bounds is not None
+            passed[name].append(result.status == "pass")
+            predicted[name].append(result.bounds.chance_equal_passes or 0.0)
+    for name in names:
+        assert np.mean(passed[name]) == pytest.approx(np.mean(predicted[name]), abs=0.2), name
+
+
+def test_a_policy_of_last_months_tastes_is_rejected_by_alignment(tmp_path: Path) -> None:
+    verdict = judge(tmp_path, TastePlanner(EARLIER, seed=1), NOW)
+    assert verdict.outcome == "fail"
+    assert {verdict.result(ALIGNMENT).status, verdict.result(OFFLINE).status} == {"fail"}
+    assert judge(tmp_path, NOW, TastePlanner(EARLIER, seed=1)).result(ALIGNMENT).status == "pass"
+
+
+def test_plans_that_nobody_validates_are_rejected_by_constraint_respect(tmp_path: Path) -> None:
+    def as_proposed(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(f"candidate_{RESPECT}")
+        return table.set_column(place, f"candidate_{RESPECT}", table[f"candidate_{RAW_RESPECT}"])
+
+    verdict = judge(tmp_path, replace(NOW, careless=True), NOW, as_proposed)
+    assert verdict.outcome == "fail"
+    assert verdict.reasons[0].startswith(f"{RESPECT} fails")
+
+
+def test_a_policy_that_leans_on_the_validator_is_rejected_by_what_it_proposed(tmp_path: Path) -> None:
+    verdict = judge(tmp_path, replace(NOW, careless=True), NOW)
+    assert verdict.outcome == "fail"
+    assert [each.broken for each in verdict.constraints] == [0]
+    assert verdict.result(RAW_RESPECT).status == "fail"
