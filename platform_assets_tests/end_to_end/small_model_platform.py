@@ -1,17 +1,13 @@
 """A small platform with three weeks of datasets, and its model's jobs run in processes that a test may kill.
 
-Every run has a process of its own, forked from one that has imported the libraries already, and so have the programs that it
-starts: a start costs a tenth of a second instead of ten. `real_programs` leaves the programs as they are in production. The
-datasets are made once for all test files of a process; each file gets a copy.
+Every run has a process of its own (`warm_processes`), and so have the programs that it starts; `real_programs` leaves these as
+they are in production. The datasets are made once for all test files of a process; each file gets a copy.
 """
 
 from __future__ import annotations
 
-import importlib
-import multiprocessing
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,9 +15,7 @@ from datetime import date
 from functools import cache, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import dagster as dg
 import psycopg
@@ -33,7 +27,7 @@ from platform_assets.core.registry import PolicyVersion, Registry
 from platform_assets.core.settings import Settings
 from platform_assets.core.tracking import Tracking
 from platform_assets.core.warehouse import Warehouse
-from platform_assets.orchestration import failures, partitions, programs
+from platform_assets.orchestration import failures, partitions
 from platform_assets.orchestration.partitioned import RANGE_END, RANGE_START
 from platform_assets.orchestration.resources import (
     EngineResource,
@@ -46,6 +40,7 @@ from platform_assets.planner.assets import common, jobs
 from platform_assets.planner.definitions import build
 from platform_assets.planner.registration import MODEL_NAME, POLICY
 from platform_assets.simulators.meal_app import Scenario, load, simulate
+from platform_assets_tests.end_to_end import warm_processes
 from platform_assets_tests.end_to_end.small_platform import attempts, words
 from platform_assets_tests.postgres import new_database
 
@@ -54,14 +49,6 @@ WEEKS = ("2026-01-02", "2026-01-09", "2026-01-16")
 SCENARIO = Scenario(seed=11, households=60, start=START, weeks=len(WEEKS))
 RUN_SECONDS = 600
 QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
-LIBRARIES = [
-    "dagster_mlflow.resources", "llguidance", "matplotlib.pyplot", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
-    "platform_assets.planner.definitions", "platform_assets.planner.decoding", "platform_assets.planner.language_model",
-    "platform_assets.planner.replay", "platform_assets.planner.tiny", "platform_assets.planner.training",
-    "platform_assets.planner.training_output", "platform_assets.training.trainer", "platform_assets_tests.postgres",
-    "transformers.models.llama.modeling_llama", "peft", "scipy.stats", "psycopg",
-]  # fmt: skip
-_PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -155,8 +142,8 @@ class ModelPlatform:
     @contextmanager
     def started(self, job: str, first: str, last: str | None = None, **how: Any) -> Iterator[tuple[Any, Connection]]:
         """A run's process, and where it will answer."""
-        answer, told = _PROCESSES.Pipe(duplex=False)
-        process = _process(_run, self, Call(job, first, last, **how), told)
+        answer, told = warm_processes.PROCESSES.Pipe(duplex=False)
+        process = warm_processes.start(_run, self, Call(job, first, last, **how), told)
         told.close()
         try:
             yield process, answer
@@ -192,13 +179,6 @@ def model_platform(server: str, folders: pytest.TempPathFactory) -> Iterator[Mod
     yield _platform(home, source, new_database(server, _name(filled.mlflow_uri)))
 
 
-def in_process(function: Callable[..., None], *arguments: Any) -> None:
-    """Call a function of a test module where the libraries are: this process never imports them."""
-    process = _process(function, *arguments)
-    process.join(RUN_SECONDS)
-    assert process.exitcode == 0, f"{function.__name__} ended with {process.exitcode}"
-
-
 @cache
 def _filled(server: str, home: Path) -> ModelPlatform:
     source, tracking = new_database(server, "migrated"), new_database(server, "template1")
@@ -226,21 +206,11 @@ def _name(url: str) -> str:
     return psycopg.conninfo.conninfo_to_dict(url.replace("+psycopg", ""))["dbname"]  # type: ignore[return-value]
 
 
-def _process(target: Callable[..., None], *arguments: Any) -> Any:
-    _PROCESSES.set_forkserver_preload(LIBRARIES)
-    process = _PROCESSES.Process(target=target, args=arguments)
-    with patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
-        process.start()
-    return process
-
-
 def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
     failures.WAITS_SECONDS = (0.0, 0.0, 0.0)
     os.environ.update(call.environment)
     if not call.real_programs:
-        programs.subprocess = SimpleNamespace(  # type: ignore[assignment]
-            Popen=partial(_WarmProgram, call.in_programs), TimeoutExpired=subprocess.TimeoutExpired
-        )
+        warm_processes.start_programs_warm(call.in_programs)
     if call.before:
         call.before()
     settings = platform.settings
@@ -259,31 +229,3 @@ def _run(platform: ModelPlatform, call: Call, told: Connection) -> None:
             run_config={**QUIET, **call.config}, asset_selection=list(call.assets) or None,
         )  # fmt: skip
     told.send(Told(result.success, attempts(result), words(result), result.run_id))
-
-
-class _WarmProgram:
-    """A program's process as `subprocess.Popen` would start it, but forked from one that has its imports."""
-
-    def __init__(self, before: Callable[[], object] | None, command: Sequence[str], env: Mapping[str, str]) -> None:
-        self._process = _process(_run_program, before, command[2], list(command[3:]), dict(env))
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("program", timeout or 0)
-        return self._process.exitcode
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self._process.pid, number)
-
-    def kill(self) -> None:
-        self._process.kill()
-
-
-def _run_program(
-    before: Callable[[], object] | None, module: str, arguments: list[str], environment: dict[str, str]
-) -> None:
-    os.environ.update(environment)
-    if before:
-        before()
-    raise SystemExit(importlib.import_module(module).main(arguments))

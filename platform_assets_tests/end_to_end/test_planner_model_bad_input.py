@@ -16,7 +16,8 @@ from platform_assets.core import dataset
 from platform_assets.core.lake import Lake
 from platform_assets.planner import registration
 from platform_assets.planner.assets.common import DATASET, REPLAY_SCORES, address
-from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, in_process, model_platform
+from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, model_platform
+from platform_assets_tests.end_to_end.warm_processes import in_process
 from platform_assets_tests.processes import free_port
 
 FIRST, SECOND, _ = WEEKS

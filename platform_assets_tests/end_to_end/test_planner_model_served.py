@@ -19,7 +19,8 @@ import pytest
 from platform_assets.core.model_versions import ModelVersions
 from platform_assets.planner import registration
 from platform_assets.planner.assets.common import DATASET
-from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, in_process, model_platform
+from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, model_platform
+from platform_assets_tests.end_to_end.warm_processes import in_process
 from platform_assets_tests.processes import free_port, stop, wait_for
 
 FIRST, SECOND, _ = WEEKS
