@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from platform_assets.core import statistics
 from platform_assets.core.gate import Comparison, Metric, Thresholds, Verdict, decide
+from platform_assets.core.verdict import MetricResult
 from platform_assets.planner import judgement
 
 # Minimums that the smallest sample meets; margins and everything else are the gate's own.
@@ -124,6 +125,21 @@ def chance_of_all(pair: pa.Table, verdict: Verdict, households: int) -> float:
     for column, each in enumerate(judged):
         passed[:, column] &= (drawn[:, column] >= 0) | (not each.metric.at_least_equal)
     return float(passed.all(axis=1).mean())
+
+
+def chance_if_equal(result: MetricResult) -> float:
+    """What the verdict says an equal candidate's chance is; a tie passes."""
+    found = result.bounds
+    return 1.0 if found is None or found.chance_equal_passes is None else found.chance_equal_passes
+
+
+def chance_both_ways(result: MetricResult, lead: float) -> float:
+    """How often a metric passes, each way in turn, when one of the two is better by `lead`."""
+    found = result.bounds
+    if found is None or not found.standard_error:
+        return 1.0
+    shifts = ((found.margin + each) / found.standard_error for each in (lead, -lead))
+    return float(np.mean([_NORMAL.cdf(shift - _NORMAL.inv_cdf(0.95)) for shift in shifts]))
 
 
 def rejected_from(verdict: Verdict, metric: str, households: int, chance: float = 0.8) -> float:

@@ -21,7 +21,20 @@ from platform_assets.core import transform
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "platform_assets"
 PIPELINES = {"planner"}
-HEAVY = ("torch", "transformers", "lightning", "peft", "scipy", "xgboost", "mlflow", "dagster_mlflow", "dagster_aws", "boto3", "pandas", "duckdb")
+HEAVY = (
+    "torch",
+    "transformers",
+    "lightning",
+    "peft",
+    "scipy",
+    "xgboost",
+    "mlflow",
+    "dagster_mlflow",
+    "dagster_aws",
+    "boto3",
+    "pandas",
+    "duckdb",
+)
 # Each room, and the rooms it may import; commands stand above everything.
 MAY_IMPORT = {
     "core": {"core"},
