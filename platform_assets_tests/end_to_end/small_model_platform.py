@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from functools import cache, partial
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ START, END = date(2026, 1, 2), date(2026, 1, 23)
 WEEKS = ("2026-01-02", "2026-01-09", "2026-01-16")
 SCENARIO = Scenario(seed=11, households=60, start=START, weeks=len(WEEKS))
 RUN_SECONDS = 600
+_FILLED: dict[str, ModelPlatform] = {}
 QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
@@ -172,15 +173,14 @@ class ModelPlatform:
 @contextmanager
 def model_platform(server: str, folders: pytest.TempPathFactory) -> Iterator[ModelPlatform]:
     """A platform whose weeks have datasets and catalogues, and no model yet."""
-    filled = _filled(server, folders.mktemp("filled"))
+    filled = _FILLED.get(server) or _FILLED.setdefault(server, _fill(server, folders.mktemp("filled")))
     home = folders.mktemp("home")
     shutil.copytree(filled.settings.lake_url, home / "lake")
     source = new_database(server, _name(filled.settings.warehouse_url or ""))
     yield _platform(home, source, new_database(server, _name(filled.mlflow_uri)))
 
 
-@cache
-def _filled(server: str, home: Path) -> ModelPlatform:
+def _fill(server: str, home: Path) -> ModelPlatform:
     source, tracking = new_database(server, "migrated"), new_database(server, "template1")
     platform = _platform(home, source, tracking)
     load(simulate(SCENARIO), source)
