@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+# Not a person's setting: the process id of the step that started a program, by which the program knows that it is gone.
+STEP_PROCESS = "PLATFORM_STEP_PROCESS"
+
 
 class SettingError(ValueError):
     """A setting has a value that cannot be used; the message names the variable and the remedy."""
@@ -63,7 +66,7 @@ class Settings:
             planner_retrain_gap_weeks=_read_integer(environ, "PLATFORM_PLANNER_RETRAIN_GAP_WEEKS", 1, least=1),
             planner_retrain_rows=_read_integer(environ, "PLATFORM_PLANNER_RETRAIN_ROWS", 1),
             planner_gate_rows=_read_integer(environ, "PLATFORM_PLANNER_GATE_ROWS", 1000, least=1),
-            planner_gate_households=_read_integer(environ, "PLATFORM_PLANNER_GATE_HOUSEHOLDS", 250, least=1),
+            planner_gate_households=_read_integer(environ, "PLATFORM_PLANNER_GATE_HOUSEHOLDS", 250, least=2),
         )
 
     @property

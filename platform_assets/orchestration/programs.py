@@ -16,6 +16,8 @@ from typing import Any
 
 import dagster as dg
 
+from platform_assets.core.settings import STEP_PROCESS
+
 # A program that was told to stop writes its checkpoint first.
 PATIENCE_SECONDS = 60
 
@@ -41,7 +43,8 @@ def run_program(
         context_injector=dg.PipesTempFileContextInjector(),
         message_reader=dg.PipesTempFileMessageReader(),
     ) as session:
-        variables = {**os.environ, **(environment or {}), **session.get_bootstrap_env_vars()}
+        named = {STEP_PROCESS: str(os.getpid())}
+        variables = {**os.environ, **(environment or {}), **named, **session.get_bootstrap_env_vars()}
         status = _wait(subprocess.Popen(command, env=variables))
     messages = [message for message in session.get_custom_messages() if isinstance(message, Mapping)]
     told = {name: value for message in messages for name, value in message.items()}

@@ -22,6 +22,10 @@ class PlanError(ValueError):
     """A request, row or plan that does not have the documented shape; the message names the field."""
 
 
+class IncompleteContext(PlanError):
+    """A context that lacks what nobody knew at the time: it can neither be planned for nor learnt from, and is counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meal:
     """One recipe on one day, for a number of people."""
@@ -131,7 +135,7 @@ def read_context(row: Mapping[str, Any]) -> InputContext:
     try:
         household, constraints = row["household"], row["constraints"]
         if constraints is None:
-            raise PlanError(
+            raise IncompleteContext(
                 "the input context is incomplete: constraints is null, what the household excludes is not known"
             )
         previous = row.get("previous_plan")

@@ -130,7 +130,8 @@ def _run(options: argparse.Namespace) -> Mapping[str, Any]:
     options.output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="replay-") as scratch:
         inputs = replay_inputs.resolve(options, Path(scratch))
-        seen = inputs.candidate.seen()
+        # Of both: a baseline that remembers the rows would reject an honest candidate.
+        seen = inputs.candidate.seen() | inputs.baseline.seen()
         propensities = read_propensities(options.logged)
         catalogue = Catalogue.read(inputs.recipes)
         selection = select(inputs.datasets, catalogue, seen, propensities, options.sample_size)

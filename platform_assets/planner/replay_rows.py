@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import PlanError, Request, read_context
+from platform_assets.planner.plans import IncompleteContext, PlanError, Request, read_context
 from platform_assets.planner.targets import Target, read_target
 from platform_assets.planner.validator import infeasibility
 
-INFEASIBLE, UNREADABLE = "infeasible", "unreadable"
+INFEASIBLE, INCOMPLETE = "infeasible", "incomplete"
 
 
 class LeakError(RuntimeError):
     """Rows that the model was trained on are among those it is to be judged on; the message names the first."""
+
+
+class UnreadableRow(PlanError):
+    """A row that is not of the dataset's shape: the dataset is broken, and to leave it out would hide that."""
 
 
 class NothingToReplay(PlanError):
@@ -65,10 +69,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model was trained on: plans and households."""
+    """What models were trained on: plans and households."""
 
     plans: frozenset[str] = frozenset()
     households: frozenset[str] = frozenset()
+
+    def __or__(self, other: Seen) -> Seen:
+        """What either was trained on."""
+        return Seen(self.plans | other.plans, self.households | other.households)
 
     @classmethod
     def read(cls, path: Path) -> Seen:
@@ -120,9 +128,11 @@ def _add(
     try:
         request = Request(read_context(row["input"]), catalogue.as_of(metadata["timestamp"]))
         target = read_target(row["target"])
-    except PlanError:
-        selection.excluded[UNREADABLE] += 1
+    except IncompleteContext:
+        selection.excluded[INCOMPLETE] += 1
         return
+    except PlanError as error:
+        raise UnreadableRow(f"plan {metadata['plan_id']} cannot be read: {error}; build its week again") from error
     if infeasibility(request):
         selection.excluded[INFEASIBLE] += 1
         return

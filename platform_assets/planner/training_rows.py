@@ -15,13 +15,14 @@ from typing import Any
 
 from platform_assets.core import dataset
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import PlanError, admissible, most_meals, read_context, read_plan
+from platform_assets.planner.plans import IncompleteContext, PlanError, admissible, most_meals, read_context, read_plan
 from platform_assets.planner.prompt import PromptFormat, render, shown_candidates
 from platform_assets.planner.weekly import SCHEMA_VERSION
 
 ROWS_FILE = "training_rows.parquet"
 TRAIN, VALIDATION = "train", "validation"
-INFEASIBLE, OUTSIDE, TRUNCATED = "infeasible", "target_outside_candidates", "truncated"
+INFEASIBLE, INCOMPLETE = "infeasible", "incomplete"
+OUTSIDE, TRUNCATED = "target_outside_candidates", "truncated"
 _COLUMNS = ("input", "target", "metadata")
 _BATCH_ROWS = 1_000
 
@@ -57,7 +58,7 @@ class TrainingRows:
     examples: tuple[Example, ...]
     rows: int
     dropped: Mapping[str, int]
-    """Rows by reason: infeasible (no admissible recipe fits the budget), target_outside_candidates (no recipe is left)."""
+    """Rows by reason: incomplete (nobody knew what the household excludes), infeasible (no admissible recipe fits the budget), target_outside_candidates (no recipe is left)."""
     recipes_outside_candidates: int
     """Accepted recipes that were not admissible when the plan was made; taken out of the targets of rows that stay."""
 
@@ -138,6 +139,8 @@ def _example(row: Mapping[str, Any], catalogue: Catalogue, form: PromptFormat) -
     facts = row["metadata"]
     try:
         context, accepted = read_context(row["input"]), read_plan(row["target"]["accepted_plan"])
+    except IncompleteContext:
+        return INCOMPLETE, 0
     except (PlanError, TypeError) as error:
         raise TrainingRowsError(f"plan {facts['plan_id']} cannot be read: {error}; build its week again") from error
     candidates = admissible(context, catalogue.as_of(facts["timestamp"]).values())

@@ -17,7 +17,7 @@ from typing import Any
 from dagster_pipes import PipesContext, PipesEnvVarParamsLoader, open_dagster_pipes
 
 from platform_assets.core.lake import LakeError, StoreUnreachable
-from platform_assets.core.settings import SettingError
+from platform_assets.core.settings import STEP_PROCESS, SettingError
 from platform_assets.core.tracking import TrackingError, TrackingUnreachable
 from platform_assets.core.warehouse import Unreachable, WarehouseError
 
@@ -51,7 +51,8 @@ def _end_with_the_step() -> None:
     """A step that is killed runs no clean-up: its program must not go on beside the step's repetition (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() == 1:
+        # The step may have died before the kernel was asked.
+        if os.getppid() != int(os.environ.get(STEP_PROCESS, os.getppid())):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -15,7 +15,9 @@ from platform_assets.core.settings import Settings
 from platform_assets_tests.end_to_end.external_services import DEPLOY, ROOT, interpolate, read_compose
 
 # Read by libraries: the AWS clients, MLflow's and Postgres's own start, Dagster's backfills.
-OF_LIBRARIES = re.compile(r"(AWS|MLFLOW|POSTGRES|DAGSTER_BACKFILL)_[A-Z_]+|(PLATFORM|DAGSTER|MLFLOW)_DATABASE_PASSWORD")
+OF_LIBRARIES = re.compile(
+    r"HF_TOKEN|(AWS|MLFLOW|POSTGRES|DAGSTER_BACKFILL)_[A-Z_]+|(PLATFORM|DAGSTER|MLFLOW)_DATABASE_PASSWORD"
+)
 ONE_SHOT = {"bucket", "migrate", "preflight"}
 SERVICES = read_compose()["services"]
 

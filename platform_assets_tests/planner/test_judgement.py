@@ -87,14 +87,25 @@ def test_one_served_plan_that_breaks_a_rule_rejects_the_candidate(tmp_path: Path
     assert "p7" in verdict.reasons[0]
 
 
-def test_rows_that_the_baseline_logged_do_not_judge_alignment(tmp_path: Path) -> None:
+def test_rows_that_the_baseline_chose_judge_neither_alignment_nor_the_combined_score(tmp_path: Path) -> None:
     def copies(columns: dict[str, Any]) -> None:
-        columns[f"candidate_{ALIGNMENT}"] = columns[f"baseline_{ALIGNMENT}"] - 0.3
+        for name in (ALIGNMENT, OFFLINE):
+            columns[f"candidate_{name}"] = columns[f"baseline_{name}"] - 0.3
 
     verdict = judge(scores(tmp_path, copies, logged_by="v0"))
-    assert verdict.result(ALIGNMENT).status == "anchored"
+    assert {verdict.result(name).status for name in (ALIGNMENT, OFFLINE, EDITS)} == {"anchored"}
     assert verdict.outcome == "pass"
     assert judge(scores(tmp_path, copies, logged_by="v1")).outcome == "fail"
+
+
+def test_rows_of_other_policies_judge_beside_one_row_of_the_baselines(tmp_path: Path) -> None:
+    def one_row_and_worse(columns: dict[str, Any]) -> None:
+        columns["logged_by"][0] = "v0"
+        columns[f"candidate_{ALIGNMENT}"] = columns[f"candidate_{ALIGNMENT}"] - 0.3
+
+    verdict = judge(scores(tmp_path, one_row_and_worse))
+    assert verdict.result(ALIGNMENT).status == "fail"
+    assert verdict.result(ALIGNMENT).bounds.rows >= ROWS - 1
 
 
 def test_cost_counts_against_another_model_and_not_against_the_heuristic(tmp_path: Path) -> None:

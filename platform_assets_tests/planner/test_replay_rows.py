@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.replay_rows import LeakError, NothingToReplay, Seen, refuse_leak, select
+from platform_assets.planner.replay_rows import LeakError, NothingToReplay, Seen, UnreadableRow, refuse_leak, select
 
 AT = datetime(2026, 1, 10, tzinfo=UTC)
 BREAD = [{"name": "bread", "quantity": 1.0, "unit": "piece", "staple": False, "perishable": True}]
@@ -97,3 +97,26 @@ def test_a_sample_is_the_same_on_every_run_and_in_any_order(tmp_path: Path) -> N
 def test_nothing_to_replay_says_what_became_of_the_rows(tmp_path: Path) -> None:
     with pytest.raises(NothingToReplay, match="infeasible 2"):
         select([write(tmp_path, [row(1, budget=0.1), row(2, budget=0.1)])], catalogue("r1"), Seen())
+
+
+def test_a_household_whose_constraints_nobody_knew_is_counted_and_a_broken_row_is_not_passed_over(
+    tmp_path: Path,
+) -> None:
+    unknown = row(2)
+    unknown["input"]["constraints"] = None
+    found = select([write(tmp_path, [row(1), unknown])], catalogue("r1"), Seen())
+    assert found.excluded == {"incomplete": 1}
+    with pytest.raises(UnreadableRow, match=r"p003 cannot be read.*build its week again"):
+        select(
+            [write(tmp_path, [row(1), {**row(3), "input": {**row(3)["input"], "household": None}}])],
+            catalogue("r1"),
+            Seen(),
+        )
+
+
+def test_what_either_model_saw_is_refused() -> None:
+    both = Seen(frozenset({"p1"}), frozenset({"h1"})) | Seen(frozenset({"p2"}), frozenset({"h2"}))
+    for plan in ("p1", "p2"):
+        with pytest.raises(LeakError):
+            refuse_leak([plan], both)
+    assert both.households == {"h1", "h2"}

@@ -141,3 +141,12 @@ def publish(folder: Path) -> None:
         files.append({"name": name, "path": f"revisions/{name}"})
     manifest = {"digest": digest.digest, "algorithm": digest.algorithm, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_household_whose_constraints_nobody_knew_is_counted_and_stops_nothing(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    unknown = row(2)
+    unknown["input"]["constraints"] = None
+    found = read_examples([read_dataset(write_dataset(tmp_path, [row(1), unknown]))], catalogue, PromptFormat())
+    assert (len(found.examples), found.dropped["incomplete"]) == (1, 1)
