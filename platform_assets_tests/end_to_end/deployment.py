@@ -150,6 +150,8 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
         "DAGSTER_HOME": str(home), "PLATFORM_DAGSTER_STORAGE": str(storage), "DAGSTER_DISABLE_TELEMETRY": "yes",
         "PLATFORM_PLANNER_START": start.isoformat(), "PLATFORM_PLANNER_END": end.isoformat(),
         "PLATFORM_PLANNER_MINIMUM_ROWS": str(minimum_rows),
+        # No test of the data path pays for a training that its weeks would request.
+        "PLATFORM_PLANNER_RETRAIN_ROWS": "1000000000",
     }  # fmt: skip
     deployment = Deployment(home, environment, free_port())
     # The deployment's dagster.yaml is read through environment variables by this process too.

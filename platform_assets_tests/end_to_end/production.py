@@ -133,7 +133,7 @@ def _stack(store: Server, port: int) -> Compose:
         "PLATFORM_LAKE_SINGLE_WRITER": "1" if store.single_writer else "",
         "PLATFORM_SOURCE_URL": f"postgresql://{READER}:{PASSWORD}@postgres:5432/application",
         "PLATFORM_PLANNER_START": START.isoformat(), "PLATFORM_PLANNER_END": END.isoformat(),
-        "PLATFORM_PLANNER_MINIMUM_ROWS": "10",
+        "PLATFORM_PLANNER_MINIMUM_ROWS": "10", "PLATFORM_PLANNER_RETRAIN_ROWS": "1000000000",
         "MLFLOW_WORKERS": "1",
     }  # fmt: skip
     mlflow, web, planner = free_port(), free_port(), free_port()
