@@ -84,8 +84,12 @@ def opened(address: str) -> Iterator[Window]:
 
 def open_asset_graph(window: Window, assets: int, *texts: str) -> None:
     """The planner's lineage, each asset a box with its kinds, checks and partitions; `texts` must stand on it."""
+    # Nine boxes: in a smaller window they are drawn without kinds and checks until somebody zooms in.
+    window.page.set_viewport_size({"width": 3200, "height": 2200})
     window.open("/locations/planner/asset-groups/planner/lineage")
-    window.expect_texts("events", "quarantined_events", "enriched_plans", "dataset", "Postgres", "DuckDB")
+    window.expect_texts(
+        "events", "quarantined_events", "enriched_plans", "dataset", "policy_version", "Postgres", "DuckDB"
+    )
     expect(window.page.get_by_text("Asset checks", exact=True)).to_have_count(assets)
     expect(window.page.get_by_text("Loading")).to_have_count(0)
     window.expect_texts(*texts)
