@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import psutil
 from dagster_pipes import PipesContext, PipesEnvVarParamsLoader, open_dagster_pipes
 
 from platform_assets.core.lake import LakeError, StoreUnreachable
@@ -52,7 +53,7 @@ def _end_with_the_step() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         # The step may have died before the kernel was asked.
-        if os.getppid() != int(os.environ.get(STEP_PROCESS, os.getppid())):
+        if not psutil.pid_exists(int(os.environ.get(STEP_PROCESS, os.getppid()))):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
