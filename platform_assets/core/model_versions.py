@@ -15,11 +15,8 @@ from platform_assets.core.tracking import Run, Tracking, pages, unquoted
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# When a model version was trained, judged good, serves, or is kept for the record only. On the version: a tag of the
-# run says nothing of the version that was registered from it.
-STAGES = ("training", "candidate", "production", "archived")
+# On the version: a tag of the run says nothing of the version that was registered from it.
 STAGE = "stage"
-CHAMPION = "champion"  # the alias of the version that serves
 
 
 class ModelVersions:

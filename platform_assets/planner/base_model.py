@@ -24,7 +24,7 @@ from platform_assets.planner.plans import Recipe
 
 TINY = "tiny"
 BASE = "base.json"
-# Measured by benchmarks/planner_learning.py. No candidates in the prompt: each recipe is a token that the base has learnt,
+# For weeks of the demo's size; benchmarks/planner_learning.py measures larger ones at 3e-3. No candidates in the prompt: each recipe is a token that the base has learnt,
 # and decoding admits the admissible ones alone. The output layer has an adapter too: how popular each recipe is are more
 # numbers than the stream is wide.
 _TINY_TRAINING = {

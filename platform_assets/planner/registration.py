@@ -2,7 +2,7 @@
 
 The order makes a crash harmless: files are uploaded to the run first, and the version is created last, in one request with
 all its tags; a re-run finds it by its fingerprint and registers nothing twice. What the version is worth is judged a week
-later (`planner.verdict`).
+later (`planner.judgement`).
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def register_policy_versions(tracking: Tracking, warehouse: Warehouse) -> dict[s
     version when it is repeated; the first would have no policy version for ever.
     """
     registry, found = Registry(warehouse), {}
+    recorded = {each.model_version: each for each in registry.versions(POLICY)}
     for version, tags in versions(tracking).all().items():
-        known = registry.version_of_model(MODEL_NAME, version)
+        known = recorded.get(version)
         if known is None and DEFAULTS in tags:
             known = registry.register_version(POLICY, MODEL_NAME, version, json.loads(tags[DEFAULTS]))
         if known is not None:
