@@ -7,7 +7,7 @@ shares. What one pipeline watches in the outside world, and the decision whether
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -85,11 +85,30 @@ def days_from_days() -> dg.AutomationCondition:
     ).with_label("days_from_days")
 
 
-def automation_sensor(location: str) -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates a code location's automation conditions, on by default."""
+def automation_sensors(
+    location: str, long: Sequence[dg.AssetKey], long_tags: Mapping[str, str]
+) -> list[dg.AutomationConditionSensorDefinition]:
+    """The sensors that evaluate a code location's automation conditions, on by default: all assets but `long`, and `long`.
+
+    `long_tags` go on the runs of `long` alone (`dagster/max_runtime`: a replay of a large model takes longer than what an
+    instance allows a run). Two sensors, because one's tags go on every run that it starts: a daily run that hangs would be
+    left its place for days. The price is a second tick. Nothing else comes apart: the conditions here ask for recorded
+    events and runs under way upstream, never for what the same tick is about to request there.
+    """
+    slow = dg.AssetSelection.assets(*long)
+    return [
+        _automation_sensor(f"{location}_automation", dg.AssetSelection.all() - slow, {}),
+        _automation_sensor(f"{location}_long_automation", slow, long_tags),
+    ]
+
+
+def _automation_sensor(
+    name: str, target: dg.AssetSelection, run_tags: Mapping[str, str]
+) -> dg.AutomationConditionSensorDefinition:
     return dg.AutomationConditionSensorDefinition(
-        f"{location}_automation",
-        target=dg.AssetSelection.all(),
+        name,
+        target=target,
+        run_tags=run_tags,
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
     )

@@ -1,7 +1,8 @@
-"""The sensor that requests a training when new weekly datasets have arrived and passed their checks.
+"""The sensor that requests a training once a new week, and all that its training reads, is there and passed its checks.
 
-What belongs here: which weeks are new, and whether enough is new. What does not: what a pipeline trains, and whether the
-result is good; replay and judgement follow the model by their automation condition.
+What belongs here: which weeks are new, which of them wait and for what, and whether enough is new. What does not: what a
+pipeline trains and reads, which it says itself, and whether the result is good; replay and judgement follow the model by
+their automation condition.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 import dagster as dg
 
@@ -16,14 +18,18 @@ from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import finished_materializations
 from platform_assets.orchestration.resources import LakeResource
 
+SAID = 5  # of a tick's sentences, so many become the reason that it requested nothing; its log has all
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published weekly dataset: its digest, its rows, and the blocking checks that it failed."""
+    """A published weekly dataset: its digest, its rows, the blocking checks that it failed, and what its training lacks."""
 
     digest: str
     rows: int
     failed: tuple[str, ...] = ()
+    waits_for: str = ""
+    """What else a training of this week reads and is missing or failed its checks, for people; empty: the week is ready."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +49,64 @@ class Cursor:
     storage_id: int = 0
     last_week: str = ""
     new_rows: dict[str, int] = field(default_factory=dict)
-    """Rows of the passed weeks after `last_week` that no training was requested for yet."""
+    """Rows of the passed weeks after `last_week` that no training was requested for yet: the weeks that wait."""
+    inherited_id: int = 0
+    """The newest materialisation when the sensor was switched on: it and all before it are inherited."""
+    inherited_week: str = ""
+    """The newest inherited week; none where there was no dataset yet."""
 
     @classmethod
-    def read(cls, text: str | None) -> Cursor:
-        """From the sensor's cursor; at first, empty."""
-        return cls(**json.loads(text)) if text else cls()
+    def read(cls, text: str | None) -> Cursor | None:
+        """From the sensor's cursor; None on its very first tick. A field that an older version did not write is empty."""
+        return cls(**json.loads(text)) if text else None
+
+    @classmethod
+    def switched_on(cls, instance: dg.DagsterInstance, dataset: dg.AssetKey) -> Cursor:
+        """The first tick's: nothing was read yet, and what is there is inherited."""
+        newest = instance.fetch_materializations(dataset, limit=1).records
+        return cls(inherited_id=newest[0].storage_id if newest else 0)
 
     def write(self) -> str:
         """As the sensor's cursor."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    def take(self, storage_id: int, week: str | None) -> str | None:
+        """Step past a materialisation; returns its week. A range's own record has none."""
+        self.storage_id = storage_id
+        if week and storage_id <= self.inherited_id:
+            self.inherited_week = max(self.inherited_week, week)
+        return week
+
+    def request(self, week: str, say: Callable[[str], None]) -> None:
+        """A training of the week is requested: it and those before it wait no longer."""
+        if behind := sorted(older for older in self.new_rows if older < week):
+            say(f"no training of their own for {', '.join(behind)}: {week} is newer")
+        self.last_week = week
+        self.new_rows = {later: rows for later, rows in self.new_rows.items() if later > week}
+
 
 def retrain(
-    name: str, dataset: dg.AssetKey, job: str, policy: Policy, read: Callable[[LakeResource, str], Dataset | None]
+    name: str,
+    dataset: dg.AssetKey,
+    job: str,
+    policy: Policy,
+    reader: Callable[[LakeResource], Callable[[str], Dataset | None]],
 ) -> dg.SensorDefinition:
-    """Run `job` for each new week of `dataset` that is due, in order.
+    """Run `job` for each new week of `dataset` that is ready and due, in order.
 
-    Every materialisation since the cursor is looked at, so that a burst of weeks between two ticks loses none. `read` gives
-    the current dataset of a week. A request's run key is the week and its digest: a tick that failed half-way asks for the
-    same again, and Dagster drops what it has. A week that failed a check is no reason to train; mended, it is
-    materialised and seen again. A week before the last trained one asks for nothing: the next training reads it.
+    `reader(lake)` gives a function that tells a week's current dataset; it lives for one tick.
+
+    - Every materialisation since the cursor is looked at, so that a burst of weeks between two ticks loses none.
+    - A week whose own dataset failed a check is out: mended, it is materialised and seen again. One that passed and lacks
+      something else that its training reads (`waits_for`) stays in the cursor, and is asked about at every tick.
+    - A waiting week holds no newer one. Once a newer one is requested it waits no longer, as a week that changes after it
+      was trained on: that training and the next ones read them.
+    - Switched on over weeks that exist (the very first tick, its cursor empty), the sensor inherits them: the history is
+      looked through first, and however many of them are ready at a tick, the newest alone is requested. Nobody wants a
+      model of each week of last year. A sensor whose first tick found no dataset inherits nothing: a backfill that comes
+      later is trained on week by week, like any burst.
+    - A request's run key is the week and its digest: a tick that failed half-way asks for the same again, and Dagster drops
+      what it has.
     """
 
     @dg.sensor(
@@ -71,20 +114,21 @@ def retrain(
         job_name=job,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Trains on new weeks of {dataset.to_user_string()} that passed their checks.",
+        description=f"Trains on new weeks of {dataset.to_user_string()} once they and all that is read with them passed.",
     )
     def sensor(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult:
-        cursor = Cursor.read(context.cursor)
-        weeks: list[str] = []
-        for record in finished_materializations(context.instance, dataset, cursor.storage_id):
-            cursor.storage_id = record.storage_id
-            if record.partition_key:
-                weeks.append(record.partition_key)
-        requests = due(cursor, policy, sorted(set(weeks)), lambda week: read(lake, week), context.log.info)
+        said: list[str] = []
+        cursor = Cursor.read(context.cursor) or Cursor.switched_on(context.instance, dataset)
+        records = finished_materializations(context.instance, dataset, cursor.storage_id)
+        weeks = {week for each in records if (week := cursor.take(each.storage_id, each.partition_key))}
+        requests = due(cursor, policy, sorted(weeks), reader(lake), said.append)
+        for sentence in said:
+            context.log.info(sentence)
+        nothing = "; ".join(said[-SAID:]) or "no new week that passed its checks is due for training"
         return dg.SensorResult(
             run_requests=[dg.RunRequest(run_key=key, partition_key=week) for week, key in requests],
             cursor=cursor.write(),
-            skip_reason=None if requests else "no new week that passed its checks is due for training",
+            skip_reason=None if requests else nothing,
         )
 
     return sensor
@@ -93,32 +137,63 @@ def retrain(
 def due(
     cursor: Cursor,
     policy: Policy,
-    weeks: Iterable[str],
+    seen: Iterable[str],
     read: Callable[[str], Dataset | None],
     say: Callable[[str], None],
 ) -> list[tuple[str, str]]:
-    """(week, run key) of the trainings to request for these weeks, oldest first; the cursor remembers them."""
-    requests = []
-    for week in weeks:
+    """(week, run key) of the trainings to request, oldest first, of the weeks seen now and those that wait in the cursor."""
+    read, requests = cache(read), []
+    for week in seen:
         if week <= cursor.last_week:
             say(f"{week} changed; trained up to {cursor.last_week} already: the next training reads it")
-            continue
-        found = read(week)
-        if found is None or found.failed:
-            cursor.new_rows.pop(week, None)
-            say(f"{week} is not trained on: {', '.join(found.failed) if found else 'it is not published'}")
-            continue
-        cursor.new_rows[week] = found.rows
-        if reason := _waits(cursor, policy, week):
-            say(f"{week} waits: {reason}")
-            continue
-        requests.append((week, f"{week}:{found.digest}"))
-        cursor.last_week, cursor.new_rows = week, {}
+        else:
+            _passed(cursor, week, read, say)
+    if cursor.storage_id < cursor.inherited_id:
+        say("the weeks that were there before this sensor are not looked through yet, or one is still being computed")
+        return []
+    for week in _in_turn(cursor):
+        if week > cursor.last_week and (found := _ready(cursor, policy, week, read, say)):
+            requests.append((week, f"{week}:{found.digest}"))
+            cursor.request(week, say)
     return requests
 
 
-def _waits(cursor: Cursor, policy: Policy, week: str) -> str:
-    rows = sum(cursor.new_rows.values())
+def _in_turn(cursor: Cursor) -> list[str]:
+    """The waiting weeks, oldest first; of the inherited ones the newest first, whose request leaves the others behind."""
+    weeks = sorted(cursor.new_rows)
+    inherited = [week for week in weeks if week <= cursor.inherited_week]
+    return inherited[::-1] + weeks[len(inherited) :]
+
+
+def _ready(
+    cursor: Cursor, policy: Policy, week: str, read: Callable[[str], Dataset | None], say: Callable[[str], None]
+) -> Dataset | None:
+    """The dataset of a waiting week to train on now, or None after saying why not."""
+    if reason := _too_early(cursor, policy, week):
+        say(f"{week} waits: {reason}")
+        return None
+    found = _passed(cursor, week, read, say)
+    if found and found.waits_for:
+        say(f"{week} waits for {found.waits_for}")
+        return None
+    return found
+
+
+def _passed(
+    cursor: Cursor, week: str, read: Callable[[str], Dataset | None], say: Callable[[str], None]
+) -> Dataset | None:
+    """The week's dataset if it is there and passed: then its rows count. Else the week is out until it is seen again."""
+    found = read(week)
+    if found is None or found.failed:
+        cursor.new_rows.pop(week, None)
+        say(f"{week} is not trained on: {', '.join(found.failed) if found else 'it is not published'}")
+        return None
+    cursor.new_rows[week] = found.rows
+    return found
+
+
+def _too_early(cursor: Cursor, policy: Policy, week: str) -> str:
+    rows = sum(count for other, count in cursor.new_rows.items() if other <= week)
     if rows < policy.minimum_new_rows:
         return f"{rows:,} new rows of {policy.minimum_new_rows:,}"
     if cursor.last_week and (gap := partitions.weeks_between(cursor.last_week, week)) < policy.gap_weeks:

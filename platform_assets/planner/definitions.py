@@ -22,6 +22,7 @@ from platform_assets.planner.assets import (
     replay_scores,
     sensors,
 )
+from platform_assets.planner.assets.common import POLICY_VERSION, REPLAY_SCORES
 from platform_assets.planner.limits import Limits
 
 
@@ -45,7 +46,7 @@ def _build(settings: Settings, overrides: Mapping[str, Any] | None, limits: Limi
         schedules=jobs.schedules(all_jobs),
         sensors=[
             *sensors.build(settings),
-            automation.automation_sensor("planner"),
+            *automation.automation_sensors("planner", [REPLAY_SCORES, POLICY_VERSION], jobs.LONG),
             automation.end_mlflow_runs("planner"),
             lost_runs.lost_runs("planner"),
             *alerts.alert_sensors(settings, settings.dagster_url),

@@ -19,7 +19,7 @@ from platform_assets.core.tracking import Tracking
 from platform_assets.core.warehouse import Warehouse
 from platform_assets.planner import registration
 from platform_assets.planner.assets.common import DATASET, MODEL, POLICY_VERSION, REPLAY_SCORES, address
-from platform_assets.planner.assets.jobs import TRAINING
+from platform_assets.planner.assets.jobs import LONG, TRAINING
 from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import DAEMON, ROOT, Deployment, deployed
 from platform_assets_tests.processes import stop
@@ -79,7 +79,9 @@ def test_new_weeks_are_trained_replayed_and_judged_once_although_the_daemon_was_
     statuses = {each.version: each.status for each in registry.versions(registration.POLICY)}
     assert statuses == {0: "active", 1: "rejected", 2: "registered"}
     with deployment.instance() as instance:
-        runs = [(run.job_name == TRAINING, run.status) for run in _chain(instance)]
+        chain = _chain(instance)
+    assert all(run.tags.items() >= LONG.items() for run in chain), "whoever starts a long run gives it its time"
+    runs = [(run.job_name == TRAINING, run.status) for run in chain]
     success = dg.DagsterRunStatus.SUCCESS
     assert sorted(runs, key=str) == [(False, success), (False, success), (True, success), (True, success)]
     assert deployment.lake.current(address(DATASET, SECOND))

@@ -14,7 +14,7 @@ from platform_assets_tests.end_to_end.deployment import Deployment
 
 REPOSITORY = {"repositoryLocationName": "planner", "repositoryName": "__repository__"}
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
-REQUESTING_SENSORS = ("planner_late_data", "planner_changed_days", "planner_automation")
+REQUESTING_SENSORS = ("planner_late_data", "planner_changed_days", "planner_automation", "planner_long_automation")
 
 
 def launch(deployment: Deployment, job: str, partition: str) -> str:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from platform_assets.orchestration.automation import weekly_from_days
+from platform_assets.orchestration.automation import automation_sensors, weekly_from_days
 from platform_assets.orchestration.partitions import days_in_week, days_of_week
 
 DAILY = dg.DailyPartitionsDefinition("2025-01-03", end_date="2025-01-24")
@@ -23,7 +24,7 @@ class Platform:
     versions: dict[str, str] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     week_fails: bool = False
-    cursor: object = None
+    cursor: Any = None
 
     def __post_init__(self):
         check = dg.AssetCheckSpec("complete", asset="day", blocking=True, partitions_def=DAILY)
@@ -68,7 +69,7 @@ class Platform:
             self.definitions, self.instance, cursor=self.cursor, evaluation_time=now
         )
         self.cursor = result.cursor
-        return set(result.get_requested_partitions(self.week.key))
+        return {str(key) for key in result.get_requested_partitions(self.week.key)}
 
     def tick_and_run(self) -> set[str]:
         weeks = self.tick()
@@ -296,3 +297,19 @@ def test_a_gates_failed_check_holds_the_week_and_its_change_alone_asks_for_nothi
         run(source, changed)
         assert tick() == {OLD}
         assert tick() == set()
+
+
+def test_only_the_long_assets_runs_are_given_the_long_time_and_each_asset_has_one_sensor():
+    condition = dg.AutomationCondition.eager()
+    daily, replay, verdict = (
+        dg.asset(name=name, automation_condition=condition)(lambda: None) for name in ("daily", "replay", "verdict")
+    )
+    long = {"dagster/max_runtime": "99"}
+    sensors = automation_sensors("room", [replay.key, verdict.key], long)
+    graph = dg.Definitions([daily, replay, verdict], sensors=sensors).resolve_asset_graph()
+    found = [(sensor.name, sensor.asset_selection.resolve(graph), sensor.run_tags) for sensor in sensors]
+    assert found == [
+        ("room_automation", {daily.key}, {}),
+        ("room_long_automation", {replay.key, verdict.key}, long),
+    ]
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.RUNNING}

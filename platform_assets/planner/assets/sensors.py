@@ -4,7 +4,7 @@ Thin: which days differ is a comparison of counts with manifests, which days are
 published the change (`planner.late_data`). Datasets follow by `orchestration.automation.weekly_from_days`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -17,8 +17,10 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, checks, partitions, retraining
 from platform_assets.orchestration.resources import LakeResource, SourceResource
 from platform_assets.planner.assets import common, jobs
-from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS
+from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, RECIPES
 from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
+from platform_assets.planner.assets.model import trailing_datasets
+from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.planner.sources import SourceCount
@@ -127,17 +129,42 @@ def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
 
 
 def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
-    """Train when new weekly datasets have passed their checks."""
+    """Train on a new weekly dataset once it, and all that `planner/model` requires of the lake with it, passed its checks."""
 
-    def read(lake: LakeResource, week: str) -> retraining.Dataset | None:
-        revision = lake.open().current(common.address(DATASET, week))
-        if revision is None:
-            return None
-        failed = checks.failed_blocking(revision.lineage.details, DATASET_CHECKS)
-        return retraining.Dataset(revision.digest, revision.rows or 0, tuple(failed))
+    def reader(lake: LakeResource) -> Callable[[str], retraining.Dataset | None]:
+        store = lake.open()
+
+        @cache
+        def current(asset: dg.AssetKey, week: str) -> Revision | None:
+            return store.current(common.address(asset, week))
+
+        def read(week: str) -> retraining.Dataset | None:
+            revision = current(DATASET, week)
+            if revision is None:
+                return None
+            failed = tuple(checks.failed_blocking(revision.lineage.details, DATASET_CHECKS))
+            others = [(DATASET, each, DATASET_CHECKS) for each in trailing_datasets(settings, week) if each != week]
+            lacks = [_lacks(current, *each) for each in [*others, (RECIPES, week, RECIPES_CHECKS)]]
+            return retraining.Dataset(revision.digest, revision.rows or 0, failed, "; ".join(filter(None, lacks)))
+
+        return read
 
     policy = retraining.Policy(settings.planner_retrain_gap_weeks, settings.planner_retrain_rows)
-    return retraining.retrain("planner_new_weeks", DATASET, job, policy, read)
+    return retraining.retrain("planner_new_weeks", DATASET, job, policy, reader)
+
+
+def _lacks(
+    current: Callable[[dg.AssetKey, str], Revision | None],
+    asset: dg.AssetKey,
+    week: str,
+    required: Iterable[checks.Check],
+) -> str:
+    """Why a partition cannot be built on, by its manifest; empty if it can."""
+    name, revision = f"{asset.to_user_string()} of {week}", current(asset, week)
+    if revision is None:
+        return f"{name}, which is not published"
+    failed = checks.failed_blocking(revision.lineage.details, required)
+    return f"{name}, which failed {', '.join(failed)}" if failed else ""
 
 
 _EMPTIED = (
