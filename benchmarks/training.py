@@ -3,24 +3,29 @@
 Both run on one thread in fp32, take the same number of optimizer steps with the same schedule and clipping, and must end at
 about the same loss: neither order nor dropout is shared. Ours orders a plan's recipes anew every epoch, counts a step's
 targets, keeps checkpoints and the history; the peer gets its rows as tokens, computes batch by batch and writes nothing. It
-runs twice, in random order as it does by itself and with its own grouping by length.
+runs twice, in random order as it does by itself and with its own grouping by length. They take turns, and every turn's ratio is
+shown, in wall seconds and in seconds of the processor: only the latter mean something while others use the machine.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks import decoding
-from benchmarks.measure import BenchmarkError, in_own_process, median_peak, median_rate, rate_ratio, take_turns
+from benchmarks.measure import BenchmarkError, Sample, in_own_process, median_peak, median_rate, take_turns
 from benchmarks.table import Line
 
 RUNS, EPOCHS, BATCH_SIZE, RATE, TARGET = 3, 3, 16, 1e-3, 1.0
 SHOWN = (0, 160)  # candidates in the prompt: none, as the tiny model has it, and all of most households'
 TOLERANCE = 0.05  # of the last epoch's loss
+OURS = "ours"
 PEERS = {"random": "random order", "group_by_length": "grouped by length"}
 
 
@@ -32,25 +37,47 @@ def run(folder: Path) -> list[Line]:
 
 
 def _compare(folder: Path, shown: int) -> list[Line]:
-    given = {"folder": str(folder), "shown": shown}
-    contestants = [partial(in_own_process, ours, **given)]
-    contestants += [partial(in_own_process, trainer, order=order, **given) for order in PEERS]
-    mine, *others = take_turns(*contestants, runs=RUNS)
-    losses = {name: float((folder / f"{name}.loss").read_text()) for name in ("ours", *PEERS)}
+    told: dict[str, list[dict[str, float]]] = {name: [] for name in (OURS, *PEERS)}
+    mine, *others = take_turns(*(partial(_turn, folder, shown, name, told[name]) for name in told), runs=RUNS)
+    losses = {name: turns[-1]["loss"] for name, turns in told.items()}
     if max(losses.values()) > min(losses.values()) * (1 + TOLERANCE):
         raise BenchmarkError(f"training: the last epoch's losses are too far apart for the same training: {losses}")
-    return [
-        Line(
-            f"training: LoRA, tiny, {shown} candidates shown, batch {BATCH_SIZE}",
-            f"{median_rate(mine):,.0f} tokens/s",
-            f"{median_rate(peer):,.0f} tokens/s (transformers.Trainer, {name})",
-            f"{rate_ratio(mine, peer):.2f}x",
-            f"{median_peak(mine):,.0f} / {median_peak(peer):,.0f}",
-            f">= {TARGET:g}x",
-            rate_ratio(mine, peer) >= TARGET,
+    lines = []
+    for peer, name in zip(others, PEERS, strict=True):
+        wall = [our.rate / their.rate for our, their in zip(mine, peer, strict=True)]
+        processor = [
+            their["cpu_seconds"] / our["cpu_seconds"] for our, their in zip(told[OURS], told[name], strict=True)
+        ]
+        lines.append(
+            Line(
+                f"training: LoRA, tiny, {shown} candidates shown, batch {BATCH_SIZE}",
+                f"{median_rate(mine):,.0f} tokens/s",
+                f"{median_rate(peer):,.0f} tokens/s (transformers.Trainer, {PEERS[name]})",
+                f"{_shown(wall)}; processor {_shown(processor)}",
+                f"{median_peak(mine):,.0f} / {median_peak(peer):,.0f}",
+                f">= {TARGET:g}x",
+                min(median(wall), median(processor)) >= TARGET,
+            )
         )
-        for peer, name in zip(others, PEERS.values(), strict=True)
-    ]
+    return lines
+
+
+def _turn(folder: Path, shown: int, name: str, told: list[dict[str, float]]) -> Sample:
+    given = {"folder": str(folder), "shown": shown}
+    sample = in_own_process(ours, **given) if name == OURS else in_own_process(trainer, order=name, **given)
+    told.append(json.loads((folder / f"{name}.json").read_text()))
+    return sample
+
+
+def _shown(ratios: Sequence[float]) -> str:
+    """The median, and what it is the median of."""
+    return f"{median(ratios):.2f}x ({' '.join(f'{ratio:.2f}' for ratio in ratios)})"
+
+
+def _tell(folder: str, name: str, loss: float, began: float) -> None:
+    """What a turn says beside its wall seconds: the last epoch's loss, and processor seconds since `began`."""
+    document = {"loss": loss, "cpu_seconds": time.process_time() - began}
+    (Path(folder) / f"{name}.json").write_text(json.dumps(document))
 
 
 def ours(folder: str, shown: int) -> Callable[[], int]:
@@ -58,10 +85,10 @@ def ours(folder: str, shown: int) -> Callable[[], int]:
     from tempfile import mkdtemp
 
     from platform_assets.planner.fine_tuning import EncodedRows, FineTuning
-    from platform_assets.training.checkpoints import WorkFolder
     from platform_assets.training.data import TrainingData
     from platform_assets.training.module import Optimisation
     from platform_assets.training.trainer import Run, fit
+    from platform_assets.training.work_folder import WorkFolder
 
     network, tokenizer, examples = _prepare(Path(folder), shown)
     rows, nothing = (EncodedRows(each, tokenizer, 4096, 0) for each in (examples, []))
@@ -70,8 +97,9 @@ def ours(folder: str, shown: int) -> Callable[[], int]:
     work = WorkFolder(Path(mkdtemp(dir=folder)))
 
     def train() -> int:
+        began = time.process_time()
         fitted = fit(module, data, Run(EPOCHS, accelerator="cpu"), work, lambda text: None)
-        (Path(folder) / "ours.loss").write_text(str(fitted.history.epochs[-1].train_loss))
+        _tell(folder, OURS, fitted.history.epochs[-1].train_loss, began)
         return sum(rows.lengths) * EPOCHS
 
     return train
@@ -100,9 +128,10 @@ def trainer(folder: str, shown: int, order: str) -> Callable[[], int]:
     program = Trainer(model=network, args=settings, train_dataset=rows, data_collator=DataCollatorForSeq2Seq(tokenizer))
 
     def train() -> int:
+        began = time.process_time()
         program.train()
         losses = [entry["loss"] for entry in program.state.log_history if "loss" in entry]
-        (Path(folder) / f"{order}.loss").write_text(str(losses[-1]))
+        _tell(folder, order, losses[-1], began)
         return sum(len(row["input_ids"]) for row in rows) * EPOCHS
 
     return train
@@ -126,7 +155,8 @@ def _examples(folder: Path, shown: int) -> list[Any]:
     from dataclasses import replace
 
     from platform_assets.planner import prompt
-    from platform_assets.planner.plans import admissible, read_context, read_recipe
+    from platform_assets.planner.plan_documents import read_context, read_recipe
+    from platform_assets.planner.plans import admissible
     from platform_assets.planner.training_rows import Example
 
     document = json.loads((folder / decoding.REQUESTS).read_text())
@@ -137,5 +167,6 @@ def _examples(folder: Path, shown: int) -> list[Any]:
         newest, *before = context.recent_plans
         known = replace(context, recent_plans=tuple(before))
         text = prompt.render(known, prompt.shown_candidates(known, admissible(known, recipes), form), form)
-        found.append(Example(str(number), str(number), "train", text, tuple(dict.fromkeys(newest.recipe_ids))))
+        recipe_ids = tuple(dict.fromkeys(newest.recipe_ids))
+        found.append(Example(str(number), str(number), "train", text, recipe_ids, datetime.fromtimestamp(number, UTC)))
     return found

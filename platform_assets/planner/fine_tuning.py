@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from platform_assets.planner.language_model import completion_ids, prompt_ids
+from platform_assets.planner.language_model import completion_ids, prompt_ids, quiet_adapters
 from platform_assets.planner.prompt import completion
 from platform_assets.planner.training_rows import Example
 from platform_assets.training.data import NO_EPOCH, Collated
@@ -122,7 +122,7 @@ def add_adapter(model: Any, adapter: Adapter, seed: int, gradient_checkpointing:
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(model, gradient_checkpointing, settings)
     elif gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=settings)
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=settings)
         model.enable_input_require_grads()
     targets = ALL_LINEAR if adapter.targets == (ALL_LINEAR,) else list(adapter.targets)
     config = LoraConfig(
@@ -134,7 +134,8 @@ def add_adapter(model: Any, adapter: Adapter, seed: int, gradient_checkpointing:
     )
     seed_torch("adapter", seed)
     try:
-        return get_peft_model(model, config)
+        with quiet_adapters():
+            return get_peft_model(model, config)
     except ValueError as error:
         names = {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)}
         raise TrainingError(

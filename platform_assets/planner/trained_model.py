@@ -14,13 +14,16 @@ from typing import Any
 
 from platform_assets.core.quality import Outcome
 from platform_assets.planner.model_documents import read_planner
-from platform_assets.planner.training_options import TrainingOptions
+from platform_assets.planner.training_options import TrainingOptions, resolved
 
 METRICS = "metrics.json"
 
 
 def read_options(words: Sequence[str]) -> TrainingOptions:
-    """The options that the training program would read from a command line; raises ValueError naming the wrong one."""
+    """The options that the training program would train with here, given a command line: `auto` is resolved.
+
+    Raises ValueError naming an option that is wrong.
+    """
     from platform_assets.training import options
 
     parser = argparse.ArgumentParser(prog="planner/model", exit_on_error=False, add_help=False)
@@ -31,7 +34,7 @@ def read_options(words: Sequence[str]) -> TrainingOptions:
         raise ValueError(str(error)) from None
     if unknown:
         raise ValueError(f"{' '.join(unknown)} is no option of python -m platform_assets.planner.training")
-    return options.read(TrainingOptions, parsed)
+    return resolved(options.read(TrainingOptions, parsed))
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """The options of the planner's training: their names, meanings and defaults, and the fingerprint of what they make.
 
-An asset and a command line read them from here, so that importing this module is light.
+An asset and a command line read them from here, so that importing this module is light. The asset takes the fingerprint before
+the program runs, to find what a killed run left; the program takes it again. Both resolve `auto` first (`resolved`), on the
+machine of the step that starts the program; where another machine trains, precision or accelerator must be named.
 """
 
 from __future__ import annotations
@@ -8,22 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from platform_assets.core import transform
 from platform_assets.planner.prompt import PromptFormat
+from platform_assets.training import devices
 
 _HERE = Path(__file__).parent
+# Every module of the program that decides a number or a file of the model; a test compares them with what is imported.
 _SOURCES = (
-    "training.py", "training_options.py", "training_rows.py", "training_output.py", "fine_tuning.py", "prompt.py",
-    "plans.py", "catalogue.py",
+    "training.py", "training_inputs.py", "training_options.py", "training_rows.py", "training_output.py",
+    "fine_tuning.py", "language_model.py", "model_documents.py", "prompt.py", "plans.py", "plan_documents.py", "catalogue.py",
 )  # fmt: skip
-_ROOM = ("batches.py", "data.py", "module.py", "randomness.py", "checkpoints.py", "trainer.py")
-CODE_VERSION = transform.code_version(
-    *(_HERE / name for name in _SOURCES), *(_HERE.parent / "training" / name for name in _ROOM)
-)
+_ROOM = (
+    "batches.py", "checkpoints.py", "data.py", "devices.py", "history.py", "module.py", "randomness.py", "trainer.py",
+    "work_folder.py",
+)  # fmt: skip
+LIBRARIES = ("torch", "lightning", "transformers", "peft", "tokenizers", "numpy")
+"""Those whose next version may compute other numbers, or draw others."""
+SOURCES = (*(_HERE / name for name in _SOURCES), *(_HERE.parent / "training" / name for name in _ROOM))
+CODE_VERSION = transform.code_version(*SOURCES)
 # What decides where and how a training runs, but not what comes of it; inputs enter the fingerprint by their digests.
 _NOT_OF_THE_RESULT = frozenset(
     {
@@ -40,6 +49,7 @@ _NOT_OF_THE_RESULT = frozenset(
     }
     | {"checkpoint_every"}
 )
+ACCELERATORS = (devices.AUTO, "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class TrainingOptions:
     model_base: str
     """A base folder that planner.base_model wrote; or tiny, a local model folder or a hub id, which are then built first."""
     recipes: Path
-    """recipes.parquet: every version of every recipe."""
+    """recipes.parquet, every version of every recipe; or the folder planner/recipes/<week> of a lake."""
     output: Path
     """Where the model folder is written; it is there whole or not at all."""
     epochs: int = 3
@@ -113,6 +123,8 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the option that cannot be."""
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(f"--accelerator is one of {', '.join(ACCELERATORS)}, not {self.accelerator}")
         for name in ("epochs", "batch_size", "accumulate", "lora_r", "max_length", "devices", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
@@ -128,11 +140,35 @@ class TrainingOptions:
         )  # fmt: skip
 
 
+def resolved(options: TrainingOptions) -> TrainingOptions:
+    """The options with the precision that `auto` means: of the accelerator that is named, or else of this machine's device.
+
+    In bf16 another model comes out than in fp32. Threads and the kind of device decide last bits only: a killed training keeps
+    its threads (`training.work_folder`), and may go on elsewhere where its precision is named.
+    """
+    return replace(options, precision=devices.precision(options.precision, options.accelerator))
+
+
 def fingerprint(options: TrainingOptions, dataset_digests: Sequence[str], base_digest: str, recipes_digest: str) -> str:
-    """Everything that decides what the model is: equal fingerprints are equal models, whoever trains them where."""
+    """Everything that decides what the model is: equal fingerprints are equal models, whoever trains them where.
+
+    Raises ValueError for options that are not `resolved`.
+    """
+    if options.precision == devices.AUTO:
+        raise ValueError("precision auto is another model on another device: resolve the options first")
     chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in _NOT_OF_THE_RESULT}
+    libraries = (*LIBRARIES, "bitsandbytes") if options.quantization else LIBRARIES
     content = {
         "options": chosen, "datasets": list(dataset_digests), "base": base_digest, "recipes": recipes_digest,
         "prompt": options.form.digest, "code_version": CODE_VERSION,
+        "libraries": {name: _release(name) for name in libraries},
     }  # fmt: skip
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _release(library: str) -> str:
+    """Without the build (+cpu, +cu128): the step that asks may lie on a machine without the device."""
+    try:
+        return version(library).partition("+")[0]
+    except PackageNotFoundError:
+        return ""

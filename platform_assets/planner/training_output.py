@@ -17,14 +17,14 @@ from typing import Any
 from platform_assets.planner import fine_tuning, training_rows
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.model_documents import ADAPTER, BASE_FOLDER, PLANNER, BaseModel, Decoding
-from platform_assets.planner.prompt import PromptFormat
-from platform_assets.planner.training_rows import Example
+from platform_assets.planner.training_options import LIBRARIES, TrainingOptions
+from platform_assets.planner.training_rows import Example, TrainingRows
 from platform_assets.training.history import History
 from platform_assets.training.output import whole_folder
 from platform_assets.training.plots import loss_plot
+from platform_assets.training.trainer import Fitted
 
 METRICS, LOSS = "metrics.json", "loss.png"
-_LIBRARIES = ("torch", "lightning", "transformers", "peft", "tokenizers")
 
 
 def write(
@@ -50,11 +50,36 @@ def write(
         _write_json(folder / METRICS, {**metrics, **history.document()})
 
 
-def planner_document(form: PromptFormat, base: BaseModel, seed: int, fingerprint: str) -> dict[str, Any]:
-    """planner.json: how the model is asked and decoded, and what it was made from."""
+def counts(rows: TrainingRows, train: fine_tuning.EncodedRows, validation: fine_tuning.EncodedRows) -> dict[str, Any]:
+    """What became of the rows, by name."""
     return {
-        "format": asdict(form), "prompt_digest": form.digest, "base_digest": base.digest, "decoding": asdict(Decoding(base.dtype, seed=seed)),
-        "fingerprint": fingerprint, "libraries": {name: version(name) for name in _LIBRARIES},
+        "rows": rows.rows,
+        "rows_train": len(train.lengths),
+        "rows_validation": len(validation.lengths),
+        **{f"dropped_{reason}": count for reason, count in sorted(rows.dropped.items())},
+        "dropped_truncated": train.truncated + validation.truncated,
+        "recipes_outside_candidates": rows.recipes_outside_candidates,
+    }
+
+
+def losses(fitted: Fitted) -> dict[str, Any]:
+    """The losses of the epoch that was kept, and what they are compared with."""
+    kept = fitted.history.epochs[fitted.best_epoch]
+    return {
+        "best_epoch": fitted.best_epoch,
+        "train_loss": kept.train_loss,
+        "val_loss": kept.val_loss,
+        "val_loss_untuned": fitted.history.untuned,
+    }
+
+
+def planner_document(options: TrainingOptions, base: BaseModel, fingerprint: str) -> dict[str, Any]:
+    """planner.json: how the model is asked and decoded, and what it was made from."""
+    form, decoding = options.form, Decoding(base.dtype, seed=options.seed, quantization=options.quantization)
+    return {
+        "format": asdict(form), "prompt_digest": form.digest, "base_digest": base.digest,
+        "decoding": asdict(decoding), "fingerprint": fingerprint,
+        "precision": options.precision, "libraries": {name: version(name) for name in LIBRARIES},
     }  # fmt: skip
 
 

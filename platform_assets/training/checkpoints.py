@@ -8,69 +8,16 @@ new one.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from platform_assets.training.data import Batch, Position, TrainingData
-from platform_assets.training.errors import OtherFingerprint, TrainingError
 from platform_assets.training.history import History
+from platform_assets.training.work_folder import BEST, NEWEST, WorkFolder
 
 if TYPE_CHECKING:
     import lightning as L
-
-    from platform_assets.training.module import TargetLossModule
-
-NEWEST = "newest.ckpt"
-BEST = "best.ckpt"
-RUN = "run.json"
-
-
-class WorkFolder:
-    """The folder that a training keeps its state in; it belongs to one fingerprint."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def claim(self, fingerprint: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """The facts of the run that goes on here: those it was started with, else `facts`, which are kept.
-
-        Raises OtherFingerprint when another training's state is here.
-        """
-        file = self.path / RUN
-        if file.exists():
-            known = json.loads(file.read_text(encoding="utf-8"))
-            if known["fingerprint"] == fingerprint:
-                return known["facts"]
-            raise OtherFingerprint(
-                f"{self.path} holds a training with fingerprint {known['fingerprint'][:12]}, this one has "
-                f"{fingerprint[:12]}: other data, base model or options. Name another --work folder, or empty this one"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{RUN}.{os.getpid()}.part")
-        part.write_text(json.dumps({"fingerprint": fingerprint, "facts": dict(facts)}), encoding="utf-8")
-        part.replace(file)
-        return dict(facts)
-
-    @property
-    def newest(self) -> Path | None:
-        """The state to go on from."""
-        path = self.path / NEWEST
-        return path if path.exists() else None
-
-    def load_best(self, module: TargetLossModule) -> None:
-        """Put the weights of the best epoch into a module; raises TrainingError when there are none."""
-        path = self.path / BEST
-        if not path.exists():
-            raise TrainingError(f"{path} is missing: empty {self.path} and train again")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        module.on_load_checkpoint(checkpoint)
-        module.load_state_dict(checkpoint["state_dict"], strict=False)
 
 
 class Checkpoints(Checkpoint):

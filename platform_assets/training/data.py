@@ -100,7 +100,8 @@ class TrainingData(L.LightningDataModule):
         if state_dict["fingerprint"] != self.fingerprint:
             raise OtherFingerprint(
                 f"the checkpoint belongs to a training with fingerprint {state_dict['fingerprint'][:12]}, this one has "
-                f"{self.fingerprint[:12]}: other data, base model or options. Use another work folder, or empty this one"
+                f"{self.fingerprint[:12]}: other data, base model, options, precision, code or libraries. Use another work "
+                "folder, or empty this one"
             )
         self.position = Position(state_dict["epoch"], state_dict["batches"])
 

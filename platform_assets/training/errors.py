@@ -17,3 +17,7 @@ class LossNotFinite(TrainingError):
 
 class OutOfMemory(TrainingError):
     """The device has too little memory for these options."""
+
+
+class WorkFolderBusy(TrainingError):
+    """Another program trains in the work folder; once it has ended, the same command succeeds."""

@@ -21,9 +21,10 @@ from platform_assets.core.lake import LakeError, StoreUnreachable
 from platform_assets.core.settings import STEP_PROCESS, SettingError
 from platform_assets.core.tracking import TrackingError, TrackingUnreachable
 from platform_assets.core.warehouse import Unreachable, WarehouseError
+from platform_assets.training.errors import WorkFolderBusy
 
 TRY_AGAIN = os.EX_TEMPFAIL
-TRANSIENT = (Unreachable, StoreUnreachable, TrackingUnreachable)
+TRANSIENT = (Unreachable, StoreUnreachable, TrackingUnreachable, WorkFolderBusy)
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 EXPECTED = (LakeError, SettingError, TrackingError, WarehouseError)
 

@@ -6,7 +6,6 @@ Lines and not a bar: they are read in log files and in the Dagster UI, minutes o
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +16,6 @@ from platform_assets.training.data import Batch, TrainingData
 
 Report = Callable[[str], None]
 SECONDS = 5.0
-
-
-def is_follower() -> bool:
-    """Whether this process is another than the first of a distributed training: such a one says nothing."""
-    names = ("RANK", "LOCAL_RANK", "NODE_RANK")
-    return any(os.environ.get(name, "0") != "0" for name in names)
 
 
 class Progress(L.Callback):

@@ -26,13 +26,16 @@ def free_cores() -> int:
     return max(1, min(round(idle), _quota()))
 
 
-def use_threads(count: int) -> int:
-    """Compute with `count` threads, 0 for the cores that are free; returns how many."""
+def share_of_free_cores(processes: int) -> int:
+    """Threads of each of so many processes on this machine; at least 1."""
+    return max(1, free_cores() // processes)
+
+
+def use_threads(count: int) -> None:
+    """Compute with `count` threads."""
     import torch
 
-    count = count or free_cores()
     torch.set_num_threads(count)
-    return count
 
 
 def _quota() -> int:

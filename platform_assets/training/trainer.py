@@ -14,12 +14,14 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from platform_assets.training.checkpoints import Checkpoints, WorkFolder
+from platform_assets.training import devices
+from platform_assets.training.checkpoints import Checkpoints
 from platform_assets.training.data import TrainingData
 from platform_assets.training.errors import OutOfMemory, TrainingError
 from platform_assets.training.history import EpochListener, History
 from platform_assets.training.module import TargetLossModule
 from platform_assets.training.progress import Progress, Report
+from platform_assets.training.work_folder import WorkFolder
 
 OUT_OF_MEMORY = "out of memory", "can't allocate memory", "not enough memory"
 
@@ -60,18 +62,6 @@ class Fitted:
     world_size: int
 
 
-def on_cuda(run: Run) -> bool:
-    """Whether the run computes on CUDA."""
-    return run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-
-
-def precision_of(run: Run) -> str:
-    """As Lightning names it."""
-    if run.precision != "auto":
-        return run.precision
-    return "bf16-mixed" if on_cuda(run) else "32-true"
-
-
 def fit(
     module: TargetLossModule,
     data: TrainingData,
@@ -103,13 +93,15 @@ def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) ->
 
     Its "sanity check" is a whole validation before the first step: what training is to be compared with.
     """
-    cuda, (devices, nodes) = on_cuda(run), _devices(run)
+    cuda, (count, nodes) = devices.on_cuda(run.accelerator), _devices(run)
+    if cuda and not torch.cuda.is_available():
+        raise TrainingError("there is no CUDA device here for accelerator cuda: name cpu, or install torch with CUDA")
     return L.Trainer(
         accelerator="cuda" if cuda else "cpu",
-        devices=devices,
+        devices=count,
         num_nodes=nodes,
-        strategy=_strategy(cuda) if devices * nodes > 1 else "auto",
-        precision=precision_of(run),  # type: ignore[arg-type]
+        strategy=_strategy(cuda) if count * nodes > 1 else "auto",
+        precision=devices.precision(run.precision, run.accelerator),  # type: ignore[arg-type]
         max_epochs=run.epochs,
         accumulate_grad_batches=accumulate,
         gradient_clip_val=run.gradient_clip or None,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from platform_assets.planner import training
+from platform_assets.core.digest import digest_table
+from platform_assets.planner import language_model, training, training_inputs, training_options, training_output
 from platform_assets.planner.language_model import ModelError
 from platform_assets.planner.model_documents import read_base, read_planner
-from platform_assets.planner.training_options import TrainingOptions, fingerprint
-from platform_assets.planner.training_rows import TrainingRowsError
-from platform_assets.training.errors import LossNotFinite, OtherFingerprint, TrainingError
+from platform_assets.planner.trained_model import read_options
+from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, resolved
+from platform_assets.planner.training_rows import TrainingRowsError, read_dataset
+from platform_assets.training.errors import LossNotFinite, OtherFingerprint, TrainingError, WorkFolderBusy
 from platform_assets.training.options import field_docs
+from platform_assets.training.work_folder import WorkFolder
 from platform_assets_tests.planner.small_model import write_base_document
-from platform_assets_tests.planner.training_world import row, write_dataset, write_world
+from platform_assets_tests.planner.training_world import row, words, write_dataset, write_world
 
 FILES = {
     "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base/base.json", "base/model.safetensors",
@@ -89,7 +95,7 @@ def test_a_second_run_finds_everything_done_and_writes_the_same_folder(trained: 
 
 def test_a_work_folder_of_another_training_is_refused(trained: Any) -> None:
     options, _, _ = trained
-    with pytest.raises(OtherFingerprint, match=r"other data, base model or options. Name another --work folder"):
+    with pytest.raises(OtherFingerprint, match=r"other data, base model, options.* Name another --work folder"):
         training.train(replace(options, lr=1e-3))
 
 
@@ -103,37 +109,149 @@ PLACES: dict[str, Any] = {
     "dataset": (Path("x"),), "model_base": "x", "recipes": Path("x"), "output": Path("x"), "work": Path("x"),
     "threads": 7, "devices": 2, "accelerator": "cuda", "checkpoint_every": 5, "tiny_steps": 1, "revision": "x",
 }  # fmt: skip
+PLAIN = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"), precision="32-true")
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainingOptions)])
 def test_what_decides_the_model_is_in_its_fingerprint_and_nothing_else(name: str) -> None:
-    plain = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"))
+    plain = PLAIN
     changed = replace(plain, **{name: {**CHANGES, **PLACES}[name]})
     same = fingerprint(plain, ["d"], "b", "r") == fingerprint(changed, ["d"], "b", "r")
     assert same is (name in PLACES)
 
 
 def test_other_inputs_are_another_training() -> None:
-    plain = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"))
     inputs: list[tuple[list[str], str, str]] = [
         (["d"], "b", "r"),
         (["e"], "b", "r"),
         (["d"], "c", "r"),
         (["d"], "b", "s"),
     ]
-    assert len({fingerprint(plain, *each) for each in inputs}) == 4
+    assert len({fingerprint(PLAIN, *each) for each in inputs}) == 4
+
+
+def test_auto_precision_is_another_training_on_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = replace(PLAIN, precision="auto")
+    with pytest.raises(ValueError, match="resolve the options first"):
+        fingerprint(plain, ["d"], "b", "r")
+    found = []
+    for cuda in (False, True):
+        monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
+        found.append(fingerprint(resolved(plain), ["d"], "b", "r"))
+    named = [fingerprint(replace(plain, precision=name), ["d"], "b", "r") for name in ("32-true", "bf16-mixed")]
+    assert found == named
+    assert found[0] != found[1]
+
+
+def test_the_asset_and_the_program_take_the_same_fingerprint(trained: Any) -> None:
+    options, result, _ = trained
+    asked = read_options(words(options))
+    digests = sorted(read_dataset(path).digest for path in options.dataset)
+    recipes = digest_table([options.recipes]).digest
+    base = read_base(options.output / "base").digest
+    assert fingerprint(asked, digests, base, recipes) == result.fingerprint
+    assert json.loads((options.output / "planner.json").read_text())["fingerprint"] == result.fingerprint
+    assert result.parameters["precision"] == "32-true"
+
+
+@pytest.mark.parametrize("library", [*LIBRARIES, "bitsandbytes", "pytest"])
+def test_another_version_of_a_library_that_computes_is_another_training(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fingerprints(installed: str) -> list[str]:
+        monkeypatch.setattr(training_options, "version", lambda name: installed if name == library else "1.0")
+        return [fingerprint(replace(PLAIN, quantization=kind), ["d"], "b", "r") for kind in ("", "nf4")]
+
+    plain, quantised = fingerprints("2.13.0+cpu")
+    assert fingerprints("2.13.0+cu128") == [plain, quantised]
+    changed = [new != old for new, old in zip(fingerprints("2.14.0"), (plain, quantised), strict=True)]
+    assert changed == {"bitsandbytes": [False, True], "pytest": [False, False]}.get(library, [True, True])
+
+
+# What names, shows, stores or registers, but computes nothing; and rows' form, whose changes change the datasets' digests.
+DECIDES_NOTHING = {
+    "planner": {"base_identity", "base_model", "registration", "trained_model", "training_record", "weekly"},
+    "training": {"errors", "options", "output", "plots", "program", "progress", "threads"},
+}  # fmt: skip
+
+
+def test_the_code_version_covers_every_module_that_decides_a_number() -> None:
+    package = Path(training_options.__file__).parents[1]
+    found, left = set(), [package / "planner" / "training.py"]
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        left += [each for each in imported(path, package) if each.stem not in DECIDES_NOTHING[each.parent.name]]
+    assert found == set(training_options.SOURCES)
+
+
+def imported(path: Path, package: Path) -> Iterator[Path]:
+    """The modules of the planner's and the training's rooms that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names)):
+                file = package.parent.joinpath(*name.split(".")).with_suffix(".py")
+                if file.is_file() and file.parent.name in DECIDES_NOTHING:
+                    yield file
+
+
+@pytest.mark.parametrize(("rank", "device"), [(None, "cuda:0"), ("0", "cuda:0"), ("1", "cuda:1")])
+def test_a_quantised_base_is_made_on_the_device_of_its_own_process(
+    rank: str | None, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(write_world(tmp_path, [8]), quantization="nf4")
+    training.train(replace(options, quantization=""))
+    monkeypatch.setattr(language_model, "load_base", lambda *given: (_ for _ in ()).throw(LookupError(given[1:])))
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        # Only a first process claims the folder.
+        training_inputs.work_folder(options).path.joinpath("run.json").unlink()
+        claim = training_inputs.read_inputs(resolved(options), training_inputs.work_folder(options))
+        claim.work.claim(claim.fingerprint, {"threads": 1})
+    else:
+        monkeypatch.delenv("LOCAL_RANK", raising=False)
+        options = replace(options, work=tmp_path / "other")
+    with pytest.raises(LookupError, match=rf"\('{device}', 'nf4', None\)"):
+        training.train(options)
+
+
+def test_a_second_training_of_the_same_folder_is_refused_while_the_first_works(
+    trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, _, _ = trained
+    monkeypatch.setattr(inspect.unwrap(WorkFolder.held), "__defaults__", (0.0,))
+    heard: list[str] = []
+
+    def second(epoch: int, metrics: Mapping[str, float]) -> None:
+        with pytest.raises(WorkFolderBusy, match="another training works in this folder"):
+            training.train(options)
+        heard.append("refused")
+
+    training.train(options, [second])
+    assert heard
+
+
+def test_how_the_base_was_quantised_is_told_to_whoever_serves_the_model(tmp_path: Path) -> None:
+    base = read_base(write_world(tmp_path, [1]).output.with_name("base"))
+    for kind in ("", "nf4"):
+        document = training_output.planner_document(replace(PLAIN, quantization=kind), base, "f")
+        assert (document["decoding"]["quantization"], document["precision"]) == (kind, "32-true")
 
 
 def test_every_option_is_explained() -> None:
     assert set(field_docs(TrainingOptions)) == {field.name for field in fields(TrainingOptions)}
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0)])
-def test_an_option_that_cannot_be_is_named(name: str, value: float, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0), ("accelerator", "gpu")]
+)
+def test_an_option_that_cannot_be_is_named(name: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dataset", "a", "--model_base", "b", "--recipes", "c", "--output", "d", f"--{name}", str(value)]
     with pytest.raises(SystemExit):
         training.main(words)
-    assert f"--{name} must be" in capsys.readouterr().err
+    assert re.search(f"--{name} (must be|is one of)", capsys.readouterr().err)
 
 
 def test_rows_that_are_all_too_long_leave_nothing_to_train_on(tmp_path: Path) -> None:
@@ -191,7 +309,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path) -> None:
 def test_a_base_that_is_no_base_folder_yet_is_built_once_and_taken_from_then_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from platform_assets.planner import base_model, language_model
+    from platform_assets.planner import base_identity, base_model
 
     options = write_world(tmp_path, [12])
     plain = tmp_path / "plain"
@@ -201,7 +319,7 @@ def test_a_base_that_is_no_base_folder_yet_is_built_once_and_taken_from_then_on(
 
     def build(model_base: str, revision: str, tiny_steps: int, recipes: Path, output: Path) -> Mapping[str, Any]:
         built.append(model_base)
-        return language_model.write_reference(model_base, revision, output)
+        return base_identity.write_reference(model_base, revision, output)
 
     monkeypatch.setattr(base_model, "build", build)
     first = training.train(replace(options, model_base=str(plain)))

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,11 @@ import pytest
 import torch
 
 from platform_assets.planner.training_options import TrainingOptions
-from platform_assets_tests.planner.training_world import write_world
+from platform_assets_tests.planner.training_world import words, write_world
 from platform_assets_tests.processes import free_port, stop, wait_for
 
 MODULE = "platform_assets.planner.training"
 ROOT = Path(__file__).parents[2]
-
-
-def words(options: TrainingOptions) -> list[str]:
-    """The options as a command line."""
-    found = []
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if value is None or isinstance(value, bool):
-            continue
-        if field.name == "dataset":
-            found += [word for path in value for word in ("--dataset", str(path))]
-        elif value != "":
-            found += [f"--{field.name}", ",".join(value) if isinstance(value, tuple) else str(value)]
-    return found
 
 
 def start(options: TrainingOptions, *launcher: str, log: Path) -> subprocess.Popen:
@@ -102,7 +88,11 @@ def test_two_processes_take_the_same_steps_as_one(launcher: str, tmp_path: Path)
         together = finish(replace(options, output=tmp_path / "two", devices=2))
     else:
         run = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port()), "-m")
-        together = finish(replace(options, output=tmp_path / "two"), *run)
+        # Started at once, with threads that the first of them chooses for both.
+        together = finish(replace(options, output=tmp_path / "two", threads=0), *run)
+    facts = json.loads((tmp_path / "two.work" / "run.json").read_text())["facts"]
+    assert facts["threads"] >= 1
+    assert "Warning" not in (tmp_path / "two.log").read_text()
     for name in ("loss", "targets", "learning_rate"):
         expected = [step[name] for step in alone["steps"]]
         assert [step[name] for step in together["steps"]] == pytest.approx(expected, rel=1e-4), name

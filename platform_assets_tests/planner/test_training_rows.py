@@ -123,12 +123,17 @@ def test_a_file_that_is_not_what_its_manifest_says_is_refused(tmp_path: Path) ->
         read_dataset(folder)
 
 
-def test_used_rows_are_kept_by_plan_household_and_split(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_used_rows_are_kept_by_plan_household_split_and_time(tmp_path: Path, catalogue: Catalogue) -> None:
     dataset = read_dataset(write_dataset(tmp_path, [row(5), row(1), row(2, accepted=["gone"])]))
     write_rows(read_examples([dataset], catalogue, PromptFormat()).examples, tmp_path / "rows.parquet")
     assert pq.read_table(tmp_path / "rows.parquet").to_pylist() == [
-        {"plan_id": "p00001", "household_id": "h1", "split": "train"},
-        {"plan_id": "p00005", "household_id": "h5", "split": "validation"},
+        {"plan_id": "p00001", "household_id": "h1", "split": "train", "accepted_at": row(1)["metadata"]["accepted_at"]},
+        {
+            "plan_id": "p00005",
+            "household_id": "h5",
+            "split": "validation",
+            "accepted_at": row(5)["metadata"]["accepted_at"],
+        },
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from platform_assets_tests.planner.small_model import small_recipes, write_base
 
 ADAPTER = Adapter(4, 8, 0.0, ("all-linear",))
 IDS = ("r001", "r002", "r003", "r004")
+AT = datetime(2026, 1, 2, tzinfo=UTC)
 EXAMPLES = [
-    Example("p1", "h1", "train", "a short prompt", IDS[:1]),
-    Example("p2", "h2", "train", "a prompt that is much longer than the other one", IDS),
-    Example("p3", "h3", "train", "another", IDS[:3]),
+    Example("p1", "h1", "train", "a short prompt", IDS[:1], AT),
+    Example("p2", "h2", "train", "a prompt that is much longer than the other one", IDS, AT),
+    Example("p3", "h3", "train", "another", IDS[:3], AT),
 ]
 
 
@@ -140,7 +142,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(base: Path) -> None:
         module = tuned(model, checkpointing=checkpointing).train()
         module.target_loss(rows.collate([0, 1, 2], 0).content).backward()
         gradients.append({name: value.grad for name, value in module.named_parameters() if value.grad is not None})
-        assert model.is_gradient_checkpointing is checkpointing
+        assert model.is_activation_checkpointing is checkpointing
     assert gradients[0].keys() == gradients[1].keys() != set()
     for name, value in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], value)

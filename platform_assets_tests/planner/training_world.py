@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,20 @@ def write_world(folder: Path, weeks: Sequence[int] = (40, 30), **base: Any) -> T
         tuple(datasets), str(folder / "base"), recipes, folder / "model", epochs=2, lr=3e-3, batch_size=8, threads=1,
         max_candidates=5, checkpoint_every=3, accelerator="cpu",
     )  # fmt: skip
+
+
+def words(options: TrainingOptions) -> list[str]:
+    """The options as a command line."""
+    found = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value is None or isinstance(value, bool):
+            continue
+        if field.name == "dataset":
+            found += [word for path in value for word in ("--dataset", str(path))]
+        elif value != "":
+            found += [f"--{field.name}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    return found
 
 
 def write_recipes(path: Path, count: int = 30) -> Path:
@@ -80,7 +95,9 @@ def row(seed: int, **changes: Any) -> dict[str, Any]:
         },
         "target": {"accepted_plan": plan(accepted)},
         "metadata": {
-            "timestamp": changes.get("timestamp", BEGINNING + timedelta(days=1)), "plan_id": f"p{seed:05d}",
+            "timestamp": changes.get("timestamp", BEGINNING + timedelta(days=1)),
+            "accepted_at": changes.get("timestamp", BEGINNING + timedelta(days=1)) + timedelta(hours=1),
+            "plan_id": f"p{seed:05d}",
             "split": changes.get("split", "validation" if seed % 5 == 0 else "train"),
         },
     }  # fmt: skip

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from platform_assets.training import options, threads
-from platform_assets.training.errors import TrainingError
+from platform_assets.training import devices, options, program, threads
+from platform_assets.training.errors import TrainingError, WorkFolderBusy
 from platform_assets.training.history import Epoch, Step
 from platform_assets.training.output import require_replaceable, whole_folder
 from platform_assets.training.plots import loss_plot
-from platform_assets.training.progress import Progress, is_follower
+from platform_assets.training.progress import Progress
 from platform_assets.training.randomness import derive
 from platform_assets_tests.training.toy import toy_data, toy_fit
 
@@ -88,7 +88,8 @@ def test_threads_are_what_was_asked_for_or_the_free_cores(monkeypatch: pytest.Mo
 
     before = torch.get_num_threads()
     try:
-        assert threads.use_threads(1) == torch.get_num_threads() == 1
+        threads.use_threads(1)
+        assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
@@ -96,6 +97,11 @@ def test_threads_are_what_was_asked_for_or_the_free_cores(monkeypatch: pytest.Mo
     for busy, free in (([0, 0, 0, 0], 4), ([100, 90, 0, 5], 2), ([100] * 4, 1)):
         monkeypatch.setattr("psutil.cpu_percent", lambda interval, percpu, busy=busy: busy)
         assert threads.free_cores() == free
+        assert [threads.share_of_free_cores(count) for count in (1, 2, 3)] == [
+            free,
+            max(1, free // 2),
+            max(1, free // 3),
+        ]
 
 
 def test_progress_names_epoch_step_loss_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,14 +114,51 @@ def test_progress_names_epoch_step_loss_rate_and_time_left(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK"])
-def test_only_the_first_of_several_processes_speaks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_of_several_processes_speaks_and_decides(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in ("RANK", "LOCAL_RANK", "NODE_RANK"):
         monkeypatch.delenv(each, raising=False)
-    assert not is_follower()
+    assert not devices.is_follower()
     monkeypatch.setenv(name, "0")
-    assert not is_follower()
+    assert not devices.is_follower()
     monkeypatch.setenv(name, "1")
-    assert is_follower()
+    assert devices.is_follower()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "auto"),
+    [("auto", True, "bf16-mixed"), ("auto", False, "32-true"), ("cpu", True, "32-true"), ("cuda", False, "bf16-mixed")],
+)
+def test_auto_precision_follows_the_named_accelerator_or_else_the_machine(
+    accelerator: str, cuda: bool, auto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    assert devices.precision("auto", accelerator) == auto
+    assert devices.precision("16-mixed", accelerator) == "16-mixed"
+
+
+def test_every_process_of_a_machine_has_a_device_of_its_own_and_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert (devices.own_cuda_device(), devices.processes_here(3)) == ("cuda:0", 3)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert (devices.own_cuda_device(), devices.processes_here(1)) == ("cuda:2", 4)
+
+
+def test_cuda_that_is_asked_for_and_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(TrainingError, match="no CUDA device here for accelerator cuda: name cpu"):
+        toy_fit(tmp_path, toy_data([3] * 4), accelerator="cuda")
+
+
+def test_a_program_that_finds_its_work_folder_in_use_may_be_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> dict[str, str]:
+        raise WorkFolderBusy("another training works in this folder: here")
+
+    assert program.run(work, (TrainingError,)) == program.TRY_AGAIN == 75
+    assert "error: another training works in this folder: here" in capsys.readouterr().err
 
 
 def test_seeds_are_the_same_everywhere_and_differ_by_occasion() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from platform_assets.training import checkpoints
-from platform_assets.training.checkpoints import Checkpoints, WorkFolder
+from platform_assets.training import work_folder
+from platform_assets.training.checkpoints import Checkpoints
 from platform_assets.training.errors import OtherFingerprint, TrainingError
 from platform_assets.training.trainer import Fitted
 from platform_assets_tests.training.toy import Toy, same, toy_data, toy_fit
@@ -144,10 +143,10 @@ def test_without_validation_rows_the_last_epoch_is_kept(tmp_path: Path) -> None:
 
 def test_checkpoints_hold_what_is_trained_and_no_frozen_weight(tmp_path: Path) -> None:
     train(tmp_path)
-    for name in (checkpoints.NEWEST, checkpoints.BEST):
+    for name in (work_folder.NEWEST, work_folder.BEST):
         found = torch.load(tmp_path / name, weights_only=True)
         assert set(found["state_dict"]) == {"network.2.weight", "network.2.bias"}
-    states = torch.load(tmp_path / checkpoints.NEWEST, weights_only=True)["optimizer_states"]
+    states = torch.load(tmp_path / work_folder.NEWEST, weights_only=True)["optimizer_states"]
     assert sum(state["exp_avg"].numel() for state in states[0]["state"].values()) == 5
 
 
@@ -159,7 +158,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_other_weights_is_refused(tmp_path: Path) -> None:
     killed(tmp_path, 5)
-    path = tmp_path / checkpoints.NEWEST
+    path = tmp_path / work_folder.NEWEST
     found = torch.load(path, weights_only=True)
     del found["state_dict"]["network.2.bias"]
     torch.save(found, path)
@@ -167,15 +166,6 @@ def test_a_checkpoint_with_other_weights_is_refused(tmp_path: Path) -> None:
         TrainingError, match=r"not those that this model trains \(1 differ, among them network\.2\.bias"
     ):
         train(tmp_path)
-
-
-def test_a_work_folder_belongs_to_the_training_that_claimed_it_and_keeps_its_facts(tmp_path: Path) -> None:
-    work = WorkFolder(tmp_path / "work")
-    assert work.claim("a" * 64, {"threads": 3}) == {"threads": 3}
-    assert work.claim("a" * 64, {"threads": 1}) == {"threads": 3}
-    with pytest.raises(OtherFingerprint, match=r"fingerprint aaaaaaaaaaaa, this one has bbbbbbbbbbbb.*--work"):
-        work.claim("b" * 64, {"threads": 1})
-    assert json.loads((tmp_path / "work" / "run.json").read_text())["fingerprint"] == "a" * 64
 
 
 def test_listeners_hear_of_every_epoch_once_in_order_also_of_those_before_a_kill(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from platform_assets.training.checkpoints import WorkFolder
 from platform_assets.training.data import Collated, TrainingData
 from platform_assets.training.history import EpochListener
 from platform_assets.training.module import Optimisation, TargetLossModule
 from platform_assets.training.trainer import Fitted, Run, fit
+from platform_assets.training.work_folder import WorkFolder
 
 WIDTH = 4
 
@@ -61,10 +61,11 @@ def toy_data(
 def toy_fit(
     folder: Path, data: TrainingData, *, epochs: int = 2, dropout: float = 0.0, patience: int = 0, every: int = 2,
     listeners: Sequence[EpochListener] = (), rate: float = 0.05, kind: type[Toy] = Toy, lines: list[str] | None = None,
+    accelerator: str = "cpu",
 ) -> tuple[Fitted, dict[str, Tensor]]:  # fmt: skip
     """What was fitted, and the weights."""
     module = toy_module(data.steps_per_epoch * epochs, dropout, rate, kind)
-    run = Run(epochs, accelerator="cpu", patience=patience, checkpoint_every=every)
+    run = Run(epochs, accelerator=accelerator, patience=patience, checkpoint_every=every)
     folder.mkdir(parents=True, exist_ok=True)
     said = lines if lines is not None else []
     fitted = fit(module, data, run, WorkFolder(folder), said.append, listeners)
