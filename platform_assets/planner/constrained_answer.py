@@ -54,12 +54,15 @@ class Answers:
         self.vocabulary = llguidance.hf.from_tokenizer(tokenizer)
         self.text_of = lru_cache(maxsize=None)(lambda token: self.vocabulary.decode_bytes([token]))
         self.spelling = lru_cache(maxsize=None)(self._spell)
+        self.prefix_free = lru_cache(maxsize=KEPT_GRAMMARS)(_prefix_free)
         self._matcher = lru_cache(maxsize=KEPT_GRAMMARS)(self._compile)
 
     def begin(self, request: Request, most: int) -> ConstrainedAnswer:
         """An answer to a request, of at most `most` meals, which must be feasible (`plans.most_meals`)."""
-        matcher = self._matcher(tuple(recipe.id for recipe in request.candidates), most)
-        return ConstrainedAnswer(self, matcher.deep_copy(), request)
+        catalogue, candidates = tuple(request.recipes), tuple(recipe.id for recipe in request.candidates)
+        # One grammar for all households, each of which takes its own part of it, wherever an id shows its end.
+        matcher = self._matcher(catalogue if self.prefix_free(catalogue) else candidates, most)
+        return ConstrainedAnswer(self, matcher.deep_copy(), request, self.prefix_free(candidates))
 
     def _spell(self, recipe_id: bytes) -> tuple[int, ...]:
         return tuple(self.tokenizer(f" {recipe_id.decode()}", add_special_tokens=False)["input_ids"])
@@ -76,7 +79,7 @@ class Answers:
 class ConstrainedAnswer:
     """The answer so far; `tokens` are all of it, forced ones included, and `decisions` those that the model was asked for."""
 
-    def __init__(self, answers: Answers, matcher: LLMatcher, request: Request) -> None:
+    def __init__(self, answers: Answers, matcher: LLMatcher, request: Request, prefix_free: bool) -> None:
         self.tokens: list[int] = []
         self.decisions = 0
         self._answers, self._matcher, self._request = answers, matcher, request
@@ -84,9 +87,8 @@ class ConstrainedAnswer:
         self._possible: PossibleRecipes | None = None  # from the moment on at which the number of meals is known
         self._open = RECIPES_AT  # where the text of the recipe that is being named begins
         self._said: tuple[int, ...] | None = ()  # its tokens so far; None when one of them began before it
-        ids = sorted(recipe.id for recipe in request.candidates)
         # Only where no id begins another one does an id's last piece end it.
-        self._ends_itself = not any(longer.startswith(shorter) for shorter, longer in pairwise(ids))
+        self._ends_itself = prefix_free
 
     @property
     def text(self) -> str:
@@ -175,6 +177,11 @@ class ConstrainedAnswer:
         if end is not None:
             return said[1:end]
         return said[1:] if self._ends_itself and said[1:] in possible.prices else None
+
+
+def _prefix_free(ids: tuple[str, ...]) -> bool:
+    """Whether no id begins another one."""
+    return not any(longer.startswith(shorter) for shorter, longer in pairwise(sorted(ids)))
 
 
 def _end(said: bytes) -> int | None:

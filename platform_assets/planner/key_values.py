@@ -1,8 +1,9 @@
 """Greedy decoding of many rows at once: what a model has read of a row is kept as keys and values, not read again.
 
 What all prompts begin with is read once and its keys and values are repeated for every row; then each forward pass feeds only
-the new tokens of every row, padded on the left, with the positions they have in their own row. A row that is done leaves the
-batch. In float32 a row's choices do not depend on who is in the batch with it; in bfloat16 they can.
+the new tokens of every row, padded on the left, with the positions they have in their own row. All but the last token of a
+prompt are read only as far as their keys and values (`planner.roomy_cache`). A row that is done leaves the batch. In float32
+a row's choices do not depend on who is in the batch with it; in bfloat16 they can.
 
 What a row may say is asked of the row (`Row`). What does not belong here: plans, grammars, text.
 Legend: B rows of the batch, S tokens that were read, N new tokens, V vocabulary.
@@ -15,11 +16,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
-from transformers import DynamicCache
+
+from platform_assets.planner.roomy_cache import RoomyCache
 
 # Of all rows, padding included: long prompts are read in parts that stay in a processor's cache (measured on a small model:
 # about 15 % less time than at once), and that bound the memory a large one needs.
 PASS_TOKENS = 2048
+# Of all rows too: so few are read with their scores in one pass, because a pass of its own costs more than it saves.
+FEW_TOKENS = 256
 
 
 class Row(Protocol):
@@ -44,7 +48,7 @@ class Row(Protocol):
 def decode_greedily(model: Any, prompts: Sequence[Sequence[int]], rows: Sequence[Row], batch_size: int) -> None:
     """Let every row say its most likely answer to its prompt; rows of like length share a batch, which pads least."""
     shared = shared_prefix(prompts)
-    prefix = DynamicCache()
+    prefix = RoomyCache(model)
     if shared:
         _Batch(model, prefix, torch.zeros((1, 0), dtype=torch.long, device=model.device)).read([prompts[0][:shared]])
     order = sorted(range(len(rows)), key=lambda index: (len(prompts[index]), index))
@@ -70,7 +74,7 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
 class _Batch:
     """Rows that are read together: their keys and values, and which of the (B, S) positions are tokens, not padding."""
 
-    def __init__(self, model: Any, cache: DynamicCache, seen: torch.Tensor) -> None:
+    def __init__(self, model: Any, cache: RoomyCache, seen: torch.Tensor) -> None:
         self.model, self.cache, self.seen = model, cache, seen
 
     def read(self, pieces: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -78,13 +82,21 @@ class _Batch:
         longest = max(map(len, pieces))
         new = torch.tensor([[0] * (longest - len(piece)) + list(piece) for piece in pieces], device=self.seen.device)
         real = torch.tensor([[0] * (longest - len(piece)) + [1] * len(piece) for piece in pieces], device=new.device)
-        columns = max(1, PASS_TOKENS // len(pieces))
-        passes = [self._read(*part) for part in zip(new.split(columns, dim=1), real.split(columns, dim=1), strict=True)]
-        return passes[-1].float()
+        if new[:, :-1].numel() > FEW_TOKENS:
+            self._keep_read(new[:, :-1], real[:, :-1])
+            new, real = new[:, -1:], real[:, -1:]
+        return self._forward(new, real).logits[:, -1].float()
 
-    def _read(self, new: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def _keep_read(self, new: torch.Tensor, real: torch.Tensor) -> None:
+        """Read what stands before each row's last token: nobody asks for its scores."""
+        columns = max(1, PASS_TOKENS // len(new))
+        for part in zip(new.split(columns, dim=1), real.split(columns, dim=1), strict=True):
+            with self.cache.reading_only():
+                self._forward(*part)
+
+    def _forward(self, new: torch.Tensor, real: torch.Tensor) -> Any:
         self.seen = torch.cat([self.seen, real], dim=1)
-        output = self.model(
+        return self.model(
             input_ids=new,
             attention_mask=self.seen,
             position_ids=(self.seen.cumsum(dim=1) - 1).clamp(min=0)[:, -new.shape[1] :],
@@ -92,7 +104,6 @@ class _Batch:
             use_cache=True,
             logits_to_keep=1,
         )
-        return output.logits[:, -1]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Let the others leave."""
