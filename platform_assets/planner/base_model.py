@@ -3,8 +3,8 @@
     python -m platform_assets.planner.base_model --model_base tiny --recipes recipes.parquet --output FOLDER
 
 Writes a base folder: base.json, and for `tiny` the weights and tokenizer beside it. Of a local folder or hub id only the
-reference and its revision are written: weights of gigabytes stay where they are. A base never sees a logged plan, so that
-replaying any week on it is honest.
+reference is written, with the digest of the folder's files or the hub's commit (`planner.base_identity`): weights of gigabytes
+stay where they are. A base never sees a logged plan, so that replaying any week on it is honest.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import transform
-from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import Recipe
+from platform_assets.core import digest, transform
+from platform_assets.core.folders import local_file
+from platform_assets.planner import base_identity
+from platform_assets.planner.catalogue import RECIPES, Catalogue
+from platform_assets.planner.model_documents import BASE, ModelError
+from platform_assets.planner.plans import PlanError, Recipe
 
 TINY = "tiny"
-BASE = "base.json"
 # For weeks of the demo's size; benchmarks/planner_learning.py measures larger ones at 3e-3. No candidates in the prompt: each recipe is a token that the base has learnt,
 # and decoding admits the admissible ones alone. The output layer has an adapter too: how popular each recipe is are more
 # numbers than the stream is wide.
@@ -31,8 +34,13 @@ _TINY_TRAINING = {
     "epochs": "4", "early_stopping": "1", "lr": "1e-3", "batch_size": "32", "max_candidates": "0",
     "lora_targets": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj,lm_head",
 }  # fmt: skip
-_SOURCES = ("base_model.py", "tiny.py", "tiny_tokenizer.py", "synthetic_households.py", "prompt.py", "plans.py")
-CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in _SOURCES))
+_SOURCES = (
+    "base_model.py", "base_identity.py", "model_documents.py", "catalogue.py", "tiny.py", "tiny_tokenizer.py",
+    "synthetic_households.py", "prompt.py", "plans.py", "plan_documents.py",
+)  # fmt: skip
+CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in _SOURCES), Path(digest.__file__))
+# Their numbers and file formats are the tiny model's.
+_LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 
 
 def learned_recipes(catalogue: Catalogue) -> dict[str, Recipe]:
@@ -45,11 +53,17 @@ def learned_recipes(catalogue: Catalogue) -> dict[str, Recipe]:
 
 
 def fingerprint(model_base: str, revision: str, tiny_steps: int, catalogue: Catalogue) -> str:
-    """Everything that decides what the base model is: equal fingerprints are equal models."""
-    content: dict[str, Any] = {"model_base": model_base, "revision": revision, "code_version": CODE_VERSION}
+    """Everything that decides what the base model is: equal fingerprints are equal models.
+
+    A local folder is read whole, of a hub id the commit is asked; raises ModelError where there is none.
+    """
+    content: dict[str, Any] = {"code_version": CODE_VERSION}
     if model_base == TINY:
         recipes = [asdict(recipe) for recipe in learned_recipes(catalogue).values()]
-        content |= {"steps": tiny_steps, "recipes": recipes}
+        libraries = {name: version(name) for name in _LIBRARIES}
+        content |= {"model_base": TINY, "steps": tiny_steps, "recipes": recipes, "libraries": libraries}
+    else:
+        content |= asdict(base_identity.identify(model_base, revision))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -60,13 +74,16 @@ def advised_options(model_base: str) -> dict[str, str]:
 
 def build(model_base: str, revision: str, tiny_steps: int, recipes: Path, output: Path) -> dict[str, Any]:
     """Write the base folder and return its description; raises ModelError naming what is wrong with a base model."""
+    if model_base != TINY:
+        return base_identity.write_reference(model_base, revision, output)
     from platform_assets.planner import language_model, tiny
     from platform_assets.training import program
 
-    if model_base == TINY:
+    if not recipes.is_file():
+        raise ModelError(f"there is no catalogue {recipes}: name the recipes.parquet that planner/recipes published")
+    with language_model.without_progress_bars():
         options = tiny.TinyOptions(steps=tiny_steps)
         return tiny.build_tiny(learned_recipes(Catalogue.read(recipes)), output, options, progress=program.say)
-    return language_model.write_reference(model_base, revision, output)
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -76,21 +93,28 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    from platform_assets.planner.language_model import ModelError
     from platform_assets.training import program
 
     parser = argparse.ArgumentParser(prog="python -m platform_assets.planner.base_model")
     parser.add_argument("--model_base", default=TINY, help="tiny, a local folder, or a hub id")
-    parser.add_argument("--revision", default="", help="of a hub id: a commit; the newest one when left out")
+    parser.add_argument(
+        "--revision", default="", help="of a hub id: a commit, branch or tag; the newest commit when left out"
+    )
     parser.add_argument("--tiny_steps", type=int, default=3000)
-    parser.add_argument("--recipes", type=Path, required=True, help="recipes.parquet of planner/recipes")
+    parser.add_argument(
+        "--recipes",
+        type=Path,
+        required=True,
+        help="recipes.parquet of planner/recipes, or its week's folder in the lake",
+    )
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
 
     def work() -> Mapping[str, Any]:
-        return build(options.model_base, options.revision, options.tiny_steps, options.recipes, options.output)
+        recipes = local_file(options.recipes, RECIPES)
+        return build(options.model_base, options.revision, options.tiny_steps, recipes, options.output)
 
-    return program.run(work, (ModelError,))
+    return program.run(work, (ModelError, PlanError))
 
 
 if __name__ == "__main__":

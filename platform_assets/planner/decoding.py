@@ -14,8 +14,15 @@ from typing import Any
 
 from platform_assets.planner import key_values, prompt
 from platform_assets.planner.constrained_answer import Answers, ConstrainedAnswer
-from platform_assets.planner.language_model import ModelError, completion_ids, load_planner, merge, prompt_ids
-from platform_assets.planner.model_documents import read_planner
+from platform_assets.planner.language_model import (
+    ModelError,
+    completion_ids,
+    default_device,
+    load_planner,
+    merge,
+    prompt_ids,
+)
+from platform_assets.planner.model_documents import NF4, read_planner
 from platform_assets.planner.plans import MOST_MEALS, PlanError, Request, most_meals
 from platform_assets.planner.policies import BATCH_SIZE, Proposal
 from platform_assets.planner.prompt import PromptFormat
@@ -80,12 +87,14 @@ class LanguageModelPlanner:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How it decodes, for the policy version's config_defaults: replay and serving decode alike."""
+        """How it decodes, as it was loaded: equal settings give equal plans, bit for bit."""
         return {
             "batch_size": self.batch_size,
             "constrained": self.constrained,
+            "device": _named(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "max_meals": self.max_meals,
+            "quantization": NF4 if getattr(self.model, "is_loaded_in_4bit", False) else "",
             "seed": self.seed,
             "temperature": 0.0,
         }
@@ -128,12 +137,27 @@ def _proposal(request: Request, asked: int, answer: ConstrainedAnswer | FreeAnsw
         return Proposal(None, *cost, error=str(error))
 
 
-def load_policy(model_folder: Path, device: str = "cpu", constrained: bool = True) -> LanguageModelPlanner:
-    """The policy of a model folder, which decodes as planner.json says; `constrained` False lets it say what it likes."""
-    model, tokenizer, form = load_planner(model_folder, device)
+def _named(device: Any) -> str:
+    """With the model of an accelerator, because two of them sum in different orders."""
+    if device.type != "cuda":
+        return str(device)
+    import torch
+
+    return f"{device.type} ({torch.cuda.get_device_name(device)})"
+
+
+def load_policy(
+    model_folder: Path, device: str | None = None, constrained: bool = True, dtype: str | None = None
+) -> LanguageModelPlanner:
+    """The policy of a model folder, which decodes as planner.json says; `constrained` False lets it say what it likes.
+
+    `device` None is CUDA where there is some, else the processor; `dtype` None is planner.json's. Raises ModelError.
+    """
+    model, tokenizer, form = load_planner(model_folder, device or default_device(), dtype)
     decoding = read_planner(model_folder).decoding
-    if decoding.dtype == "float32":
-        # Half as many multiplications a pass; in 16 bits the sum of base and adapter would lose digits of the adapter.
+    if (dtype or decoding.dtype) == "float32" and not getattr(model, "is_loaded_in_4bit", False):
+        # Half as many multiplications a pass; in 16 bits the sum of base and adapter would lose digits of the adapter, and
+        # in 4 bits nearly all.
         model = merge(model)
     return LanguageModelPlanner(
         model, tokenizer, form, decoding.batch_size, decoding.seed, constrained, decoding.max_meals

@@ -6,22 +6,24 @@ Only safetensors are read, and no code that comes with a model is run. What does
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core.digest import digest_files, sha256_of
+from platform_assets.planner import base_identity
+from platform_assets.planner.base_identity import write_reference
 from platform_assets.planner.model_documents import (
     ADAPTER,
     ADAPTER_WEIGHTS,
-    BASE,
     BASE_FOLDER,
     FILES,
-    REFERENCE,
+    NF4,
     BaseModel,
+    Decoding,
     ModelError,
     read_base,
     read_planner,
@@ -29,40 +31,34 @@ from platform_assets.planner.model_documents import (
 from platform_assets.planner.prompt import PromptFormat
 
 __all__ = [
-    "BaseModel", "ModelError", "completion_ids", "load_base", "load_planner", "load_tokenizer", "prompt_ids", "read_base", "write_reference",
+    "BaseModel", "ModelError", "completion_ids", "default_device", "load_base", "load_planner", "load_tokenizer", "merge", "prompt_ids",
+    "quiet_adapters", "read_base", "without_progress_bars", "write_reference",
 ]  # fmt: skip
 
-NF4 = "nf4"
 
+def default_device() -> str:
+    """CUDA where there is some, else the processor: what replay and serving use unless they are told otherwise."""
+    import torch
 
-def write_reference(model_base: str, revision: str, output: Path, dtype: str = "float32") -> dict[str, Any]:
-    """Write the base folder of a local folder or a hub id, whose weights stay where they are; returns base.json.
-
-    A folder's digest covers its files; a hub id's its commit, which a branch name or no revision is resolved to.
-    """
-    if (source := Path(model_base)).is_dir():
-        model_base, revision, digest = str(source.resolve()), "", _digest(source)
-    else:
-        revision = _commit(model_base, revision)
-        digest = hashlib.sha256(f"{model_base}@{revision}".encode()).hexdigest()[:32]
-    document = asdict(BaseModel(model_base, revision, REFERENCE, digest, dtype))
-    output.mkdir(parents=True, exist_ok=True)
-    (output / BASE).write_text(json.dumps(document, sort_keys=True, indent=2) + "\n", encoding="utf-8")
-    return document
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def load_base(
     folder: Path, device: str = "cpu", quantization: str | None = None, dtype: str | None = None
 ) -> tuple[Any, Any]:
-    """The (model, tokenizer) of a base folder; `quantization` "nf4" needs CUDA, `dtype` overrides base.json's."""
+    """The (model, tokenizer) of a base folder; `quantization` "nf4" needs CUDA, `dtype` overrides base.json's.
+
+    Raises ModelError, also where a referenced folder is no longer the one that was referenced.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     base = read_base(folder)
-    tokenizer = load_tokenizer(folder)
     options: dict[str, Any] = {"dtype": getattr(torch, dtype or base.dtype), "use_safetensors": True}
     if quantization is not None:
         options |= {"quantization_config": _quantization(quantization), "device_map": {"": device}}
+    _check_device(device)
+    tokenizer = load_tokenizer(folder)
     model = _pretrained(AutoModelForCausalLM, base, folder, **options)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise ModelError(
@@ -72,8 +68,11 @@ def load_base(
     return (model if quantization else model.to(device)), tokenizer
 
 
-def load_planner(model_folder: Path, device: str = "cpu") -> tuple[Any, Any, PromptFormat]:
-    """The (peft model, tokenizer, prompt format) of a model folder, ready to answer; raises ModelError."""
+def load_planner(model_folder: Path, device: str = "cpu", dtype: str | None = None) -> tuple[Any, Any, PromptFormat]:
+    """The (peft model, tokenizer, prompt format) of a model folder, ready to answer; raises ModelError.
+
+    The base is loaded as planner.json says, quantised where the device can; `dtype` loads it whole, in that type.
+    """
     from peft import PeftModel
 
     document, base = read_planner(model_folder), read_base(model_folder / BASE_FOLDER)
@@ -85,9 +84,11 @@ def load_planner(model_folder: Path, device: str = "cpu") -> tuple[Any, Any, Pro
     adapter = model_folder / ADAPTER
     if not (adapter / ADAPTER_WEIGHTS).is_file():
         raise ModelError(f"{adapter} holds no {ADAPTER_WEIGHTS}: the training did not end, run it again")
-    model, tokenizer = load_base(model_folder / BASE_FOLDER, device, dtype=document.decoding.dtype)
+    quantization = None if dtype else _quantization_on(device, document.decoding)
+    model, tokenizer = load_base(model_folder / BASE_FOLDER, device, quantization, dtype or document.decoding.dtype)
     try:
-        tuned = PeftModel.from_pretrained(model, str(adapter), torch_device=device)
+        with quiet_adapters():
+            tuned = PeftModel.from_pretrained(model, str(adapter), torch_device=device)
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(f"the adapter in {adapter} does not fit its base model: {str(error)[:500]}") from error
     return tuned.eval(), tokenizer, document.form
@@ -114,6 +115,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     base = read_base(folder)
+    base_identity.require_unchanged(base)
     tokenizer = _pretrained(AutoTokenizer, base, folder)
     if not tokenizer.is_fast:
         raise ModelError(f"the tokenizer of {base.model_base} has no tokenizer.json, which constrained decoding reads")
@@ -151,60 +153,69 @@ def _pretrained(kind: Any, base: BaseModel, folder: Path, **options: Any) -> Any
     if Path(source).is_dir():
         options |= {"local_files_only": True}
         if "use_safetensors" in options:
-            _check_weights(source, [path.name for path in Path(source).iterdir()])
+            base_identity.require_weights(Path(source))
     elif revision:
         options |= {"revision": revision}
     try:
-        return kind.from_pretrained(source, trust_remote_code=False, **options)
+        with without_progress_bars():
+            return kind.from_pretrained(source, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
-        raise ModelError(_remedy(source, revision, error)) from error
+        raise ModelError(base_identity.remedy(source, revision, error)) from error
 
 
-def _check_weights(source: str, names: list[str]) -> None:
-    if any(name.endswith(".safetensors") for name in names):
-        return
-    pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
-    if pickled:
-        raise ModelError(
-            f"{source} holds its weights as {pickled[0]}, a pickle, which can run code when it is read: convert them with "
-            "model.save_pretrained(folder, safe_serialization=True) where you trust them, and give that folder"
-        )
-    raise ModelError(f"{source} holds no *.safetensors: give the folder that save_pretrained wrote")
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Reads and writes weights without transformers' bars, of which a log keeps every frame."""
+    from transformers.utils import logging as bars
 
-
-def _remedy(source: str, revision: str, error: Exception) -> str:
-    said = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-    at = f"{source} at {revision}" if revision else source
-    if Path(source).is_dir():
-        return f"the model in {at} could not be loaded ({said}): is it what save_pretrained wrote for a causal language model?"
-    if source.startswith(("/", ".", "~")):
-        return f"model_base {source} is not a folder here: correct the path, or mount it where the training runs"
-    return (
-        f"model_base {at} is neither a local folder nor a model that the hub gave ({said}): correct the id and revision; "
-        "without a connection download it elsewhere and give its folder; a gated model needs HF_TOKEN"
-    )
-
-
-def _commit(model_base: str, revision: str) -> str:
-    """The commit that a hub id's revision means now."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
-    from huggingface_hub.errors import HTTPError as Unanswered  # pyright: ignore[reportPrivateImportUsage]
-
-    if model_base.startswith(("/", ".", "~")):
-        raise ModelError(_remedy(model_base, revision, FileNotFoundError(model_base)))
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
-        return HfApi().model_info(model_base, revision=revision or None, timeout=30).sha or ""
-    except (HFValidationError, OfflineModeIsEnabled, Unanswered, OSError) as error:
-        raise ModelError(_remedy(model_base, revision, error)) from error
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
-def _digest(folder: Path) -> str:
-    """Over all files of a folder but hidden ones, which are not the model's."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    _check_weights(str(folder), [path.name for path in paths])
-    names = {str(path.relative_to(folder)): path for path in paths}
-    return digest_files((name, sha256_of(path)) for name, path in names.items() if not name.startswith("."))
+@contextmanager
+def quiet_adapters() -> Iterator[None]:
+    """Puts an adapter on a model without two warnings that do not concern the planner's."""
+    with warnings.catch_warnings():
+        # Of merging an adapter into weights that the output shares with the embeddings: `merge` takes them apart first.
+        tied = r"Model has `tie_word_embeddings=True` and a tied layer is part of the adapter"
+        warnings.filterwarnings("ignore", tied, UserWarning)
+        # peft looks the model over by a name that transformers will drop: theirs to agree on.
+        warnings.filterwarnings("ignore", r"`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(
+            f"device {device} is not there, torch sees no CUDA: name none, or cpu, or install a CUDA torch"
+        )
+
+
+def _quantization_on(device: str, decoding: Decoding) -> str | None:
+    """How the base of an adapter is quantised on a device: as it was in training, or told that it is not."""
+    if not decoding.quantization:
+        return None
+    if device.startswith("cuda") and _can_quantize():
+        return decoding.quantization
+    logging.getLogger(__name__).warning(
+        "the adapter was trained over a base in %s, which needs CUDA and bitsandbytes: the base is loaded whole, in %s, and "
+        "plans can differ from those over the quantised one",
+        decoding.quantization, decoding.dtype,
+    )  # fmt: skip
+    return None
+
+
+def _can_quantize() -> bool:
+    import torch
+
+    return torch.cuda.is_available() and find_spec("bitsandbytes") is not None
 
 
 def _quantization(name: str) -> Any:
@@ -213,7 +224,7 @@ def _quantization(name: str) -> Any:
 
     if name != NF4:
         raise ModelError(f"quantization {name!r} is not known: {NF4}, or none")
-    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+    if not _can_quantize():
         raise ModelError("quantization nf4 needs a CUDA device and bitsandbytes: train without it, or install both")
     return BitsAndBytesConfig(
         load_in_4bit=True,

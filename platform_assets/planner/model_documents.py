@@ -26,6 +26,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BASE = "base.json"
 FILES, REFERENCE = "files", "reference"
 DTYPES = ("float32", "bfloat16", "float16")
+NF4 = "nf4"
+QUANTIZATIONS = ("", NF4)
 
 
 class ModelError(RuntimeError):
@@ -75,11 +77,16 @@ class Decoding:
     """Recorded only: nothing is drawn."""
     max_meals: int = MOST_MEALS
     """Most meals of a plan, where the budget allows them."""
+    quantization: str = ""
+    """Of the base that the adapter was trained over: nf4, or none. Where CUDA or bitsandbytes is missing the base is loaded
+    whole, in `dtype`, and plans can differ; what was loaded is told."""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
         if self.dtype not in DTYPES or self.batch_size < 1 or not 1 <= self.max_meals <= MOST_MEALS:
             raise ValueError(f"dtype is one of {DTYPES}, batch_size 1 or more, max_meals 1 to {MOST_MEALS}: {self}")
+        if self.quantization not in QUANTIZATIONS:
+            raise ValueError(f"quantization is one of {QUANTIZATIONS}: {self}")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Offline replay: a candidate and a baseline plan the same accepted weeks again, and every row of both is scored.
 
     python -m platform_assets.planner.replay --model_name planner_model --model_version 3 --dataset datasets/planner/2026-02-20 \\
-        --recipes recipes.parquet [--baseline_version 0] [--sample_size 500] [--output FOLDER]
+        --recipes recipes.parquet [--baseline_version 0] [--sample_size 500] [--device cpu] [--dtype float32] [--output FOLDER]
 
 Rows are those of the evaluated weeks, none seen by base or adapter; both policies run as they are served, validator
-included. Deterministic: a pinned model, dataset, dtype and batch size give the same bytes again. What the scores decide is
-`planner.judgement`'s.
+included. Deterministic: a pinned model, dataset, device, dtype and batch size give the same bytes again; the summary holds
+them as they were. What the scores decide is `planner.judgement`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from platform_assets.planner.model_documents import DTYPES
 from platform_assets.planner.policies import Policy, run_policies
 from platform_assets.planner.replay_rows import LeakError, ReplayRow, Seen, Selection, select
 from platform_assets.planner.scoring import Scorer
@@ -37,6 +38,10 @@ class Side:
     """Of the policy, as exp.policy_versions counts."""
     folder: Path | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    """Where a model decodes; none is CUDA where there is some."""
+    dtype: str | None = None
+    """Of a model's weights; none is what its planner.json says."""
 
     def load(self) -> Policy:
         """The policy as it is served."""
@@ -44,7 +49,7 @@ class Side:
         from platform_assets.planner.decoding import load_policy
 
         if self.folder:
-            return load_policy(self.folder)
+            return load_policy(self.folder, self.device, dtype=self.dtype)
         weights = {each.name: self.config[each.name] for each in fields(HeuristicWeights) if each.name in self.config}
         return HeuristicPlanner(HeuristicWeights(**weights))
 
@@ -61,8 +66,11 @@ def replay(candidate: Side, baseline: Side, selection: Selection, batch_size: in
     import pyarrow.parquet as pq
 
     columns: list[dict[str, Any]] = [_row_columns(row) for row in selection.rows]
+    decoding: dict[str, Mapping[str, Any]] = {}
     for name, side in (("candidate", candidate), ("baseline", baseline)):
-        for row, scored in zip(columns, _scored(name, side.load(), selection.rows, batch_size), strict=True):
+        policy = side.load()
+        decoding[name] = _decoding(policy)
+        for row, scored in zip(columns, _scored(name, policy, selection.rows, batch_size), strict=True):
             row.update({f"{name}_{column}": value for column, value in scored.items()})
     # A metric that is undefined on every row is a column of numbers all the same.
     table = pa.Table.from_pylist(columns)
@@ -75,7 +83,16 @@ def replay(candidate: Side, baseline: Side, selection: Selection, batch_size: in
         "targets_outside_candidates": selection.targets_outside_candidates,
         "randomised_rows": sum(row.randomised for row in selection.rows),
         "unseen_household_rows": sum(not row.seen for row in selection.rows),
+        "decoding": decoding,
+        **{name: decoding["candidate"].get(name, "") for name in ("device", "dtype", "quantization")},
     }
+
+
+def _decoding(policy: Policy) -> Mapping[str, Any]:
+    """On what, and in which numbers, a model decoded; of a policy without a model nothing."""
+    from platform_assets.planner.decoding import LanguageModelPlanner
+
+    return policy.settings if isinstance(policy, LanguageModelPlanner) else {}
 
 
 def _scored(name: str, policy: Policy, rows: Sequence[ReplayRow], batch_size: int) -> Iterator[dict[str, Any]]:
@@ -153,13 +170,19 @@ def _parser() -> argparse.ArgumentParser:
         "--baseline_version", type=int, default=None, help="version of planner_policy; the active one when left out"
     )
     parser.add_argument(
-        "--recipes", type=Path, help="recipes.parquet of the evaluated week; the model's own when left out"
+        "--recipes",
+        type=Path,
+        help="recipes.parquet of the evaluated week, or its folder in the lake; the model's own when left out",
     )
     parser.add_argument(
         "--logged", type=Path, action="append", default=[], help="enriched_plans.parquet, for the plans drawn at random"
     )
     parser.add_argument("--sample_size", type=int, default=0, help="replay only so many rows; 0 is all")
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE, help="rows planned at a time")
+    parser.add_argument("--device", help="cpu or cuda; CUDA where there is some when left out")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, help="of the weights; what the model's planner.json says when left out"
+    )
     parser.add_argument("--output", type=Path, default=Path("replay"), help="folder for scores and summary")
     return parser
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platform_assets.core import services
+from platform_assets.core.folders import local_file
 from platform_assets.core.registry import PolicyVersion, Registry
 from platform_assets.core.settings import Settings
 from platform_assets.core.tracking import Tracking
@@ -38,9 +39,10 @@ def resolve(options: argparse.Namespace, scratch: Path) -> Inputs:
             "planner/model, or with `python -m platform_assets.planner.training --register`"
         )
     candidate = _side(tracking, known, scratch)
-    number = -1 if options.baseline_version is None else options.baseline_version
+    number = replay_record.ACTIVE if options.baseline_version is None else options.baseline_version
     baseline = _side(tracking, replay_record.baseline(warehouse, number), scratch)
-    recipes = options.recipes or (candidate.folder or scratch) / RECIPES
+    candidate, baseline = (replace(side, device=options.device, dtype=options.dtype) for side in (candidate, baseline))
+    recipes = local_file(options.recipes or candidate.folder or scratch, RECIPES)
     return Inputs(candidate, baseline, tuple(read_dataset(path).path for path in options.dataset), recipes)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import numpy as np
 
 from platform_assets.core.digest import digest_files, sha256_of
 from platform_assets.planner import prompt
-from platform_assets.planner.plans import InputContext, Recipe, read_context, read_recipe
+from platform_assets.planner.plan_documents import read_context, read_recipe
+from platform_assets.planner.plans import InputContext, Recipe
 from platform_assets.simulators.meal_app.invented_recipes import invent_recipes
 
 CHAT_TEMPLATE = (
@@ -121,3 +124,24 @@ def _texts(recipes: Mapping[str, Recipe]) -> Iterable[str]:
 
 def _meal(day: str, recipe_id: str) -> dict[str, Any]:
     return {"day": day, "recipe_id": recipe_id, "servings": 2}
+
+
+def write_model_folder(folder: Path, base: Path, targets: str | list[str] = "all-linear", **decoding: Any) -> Path:
+    """Write a model folder over a base folder, with an adapter that changes what the base says; `decoding` is planner.json's."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from platform_assets.planner.language_model import load_base, quiet_adapters, read_base
+
+    shutil.copytree(base, folder / "base")
+    form = prompt.PromptFormat(max_candidates=8)
+    with torch.random.fork_rng(), quiet_adapters():
+        torch.manual_seed(5)
+        tuned = get_peft_model(load_base(base)[0], LoraConfig(r=4, target_modules=targets, init_lora_weights=False))
+    tuned.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
+    document = {
+        "base_digest": read_base(base).digest, "format": asdict(form), "prompt_digest": form.digest, "fingerprint": "f",
+        "decoding": {"dtype": "float32", "batch_size": 4, "seed": 3, "max_meals": 5, **decoding},
+    }  # fmt: skip
+    (folder / "planner.json").write_text(json.dumps(document))
+    return folder

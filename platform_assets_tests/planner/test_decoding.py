@@ -155,7 +155,8 @@ def test_an_unconstrained_answer_is_read_as_it_is(base: tuple[Any, Any], monkeyp
 
 def test_settings_say_how_it_decodes(base: tuple[Any, Any]) -> None:
     assert planner(base, batch_size=8, seed=5).settings == {
-        "batch_size": 8, "constrained": True, "dtype": "float32", "max_meals": 7, "seed": 5, "temperature": 0.0,
+        "batch_size": 8, "constrained": True, "device": "cpu", "dtype": "float32", "max_meals": 7, "quantization": "",
+        "seed": 5, "temperature": 0.0,
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,21 +13,24 @@ from typing import Any
 import huggingface_hub.constants
 import pytest
 import torch
+import transformers
 
 from platform_assets.planner import language_model
 from platform_assets.planner.decoding import LanguageModelPlanner, load_policy
 from platform_assets.planner.language_model import ModelError, load_base, load_planner, load_tokenizer
-from platform_assets.planner.model_documents import read_base, read_planner
+from platform_assets.planner.model_documents import read_planner
 from platform_assets.planner.plans import Request
 from platform_assets.planner.prompt import PromptFormat
-from platform_assets_tests.planner.small_model import small_context, small_recipes, write_base, write_base_document
+from platform_assets_tests.planner.small_model import (
+    small_context,
+    small_recipes,
+    write_base,
+    write_base_document,
+    write_model_folder,
+)
 
 RECIPES = small_recipes(40)
 FORM = PromptFormat(max_candidates=8)
-PLANNER = {
-    "base_digest": "", "format": asdict(FORM), "prompt_digest": FORM.digest, "fingerprint": "f",
-    "decoding": {"dtype": "float32", "batch_size": 4, "seed": 3, "max_meals": 5},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +48,7 @@ def base(written: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def trained(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with an adapter that changes what the base says."""
-    from peft import LoraConfig, get_peft_model
-
-    folder = tmp_path_factory.mktemp("model")
-    shutil.copytree(written, folder / "base")
-    model, _ = load_base(written)
-    torch.manual_seed(5)
-    tuned = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    tuned.save_pretrained(str(folder / "adapter"))
-    (folder / "planner.json").write_text(json.dumps(PLANNER | {"base_digest": read_base(written).digest}))
-    return folder
+    return write_model_folder(tmp_path_factory.mktemp("trained") / "model", written)
 
 
 @pytest.fixture
@@ -78,18 +73,6 @@ def test_a_reference_loads_the_folder_that_it_points_to(written: Path, tmp_path:
     assert [path.name for path in (tmp_path / "reference").iterdir()] == ["base.json"]
     ours, theirs = load_base(tmp_path / "reference")[0], load_base(written)[0]
     assert all(torch.equal(one, other) for one, other in zip(ours.parameters(), theirs.parameters(), strict=True))
-
-
-def test_a_references_digest_is_that_of_its_files(base: Path, tmp_path: Path) -> None:
-    def digest() -> str:
-        return language_model.write_reference(str(base), "", tmp_path / "reference")["digest"]
-
-    before = digest()
-    (base / ".cache").mkdir()
-    (base / ".cache" / "seen").write_text("not the model's")
-    assert digest() == before
-    (base / "chat_template.jinja").write_text("another")
-    assert digest() != before
 
 
 def rewrite(folder: Path, name: str, **changes: Any) -> None:
@@ -180,8 +163,9 @@ def test_a_quantization_that_cannot_be_had_is_refused(
     written: Path, monkeypatch: pytest.MonkeyPatch, name: str, remedy: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=remedy):
-        load_base(written, quantization=name)
+    for device in ("cpu", "cuda"):
+        with pytest.raises(ModelError, match=remedy):
+            load_base(written, device, quantization=name)
 
 
 def test_a_model_folder_gives_a_policy_that_decodes_as_planner_json_says(trained: Path) -> None:
@@ -225,6 +209,10 @@ def in_another_type(folder: Path) -> None:
     rewrite(folder, "planner.json", decoding={"dtype": "float8"})
 
 
+def in_an_unknown_quantization(folder: Path) -> None:
+    rewrite(folder, "planner.json", decoding={"quantization": "int3"})
+
+
 @pytest.mark.parametrize(
     ("spoil", "remedy"),
     [
@@ -234,6 +222,7 @@ def in_another_type(folder: Path) -> None:
         (of_another_prompt, "trained on prompt version 0"),
         (without_planner, "no model folder, it has no planner.json"),
         (in_another_type, "not a planner's description .*train the model again"),
+        (in_an_unknown_quantization, "quantization is one of .*train the model again"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -249,3 +238,18 @@ def test_another_rendering_of_the_same_version_is_told(model_folder: Path, caplo
     rewrite(model_folder, "planner.json", prompt_digest="another")
     read_planner(model_folder)
     assert "renders prompts was changed since the training" in caplog.text
+
+
+def test_loading_a_model_says_nothing_that_nobody_can_act_on(
+    written: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.utils.logging, "_tqdm_active", True)
+    rewrite(Path(shutil.copytree(written, tmp_path / "base")), "config.json", tie_word_embeddings=True)
+    folder = write_model_folder(tmp_path / "model", tmp_path / "base", ["q_proj", "lm_head"])
+    capfd.readouterr()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        load_policy(folder)
+    assert [str(each.message) for each in told] == []
+    assert capfd.readouterr() == ("", "")
+    assert transformers.utils.logging.is_progress_bar_enabled(), "as it was before"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_assets.planner import plans
+from platform_assets.planner import plan_documents, plans
 from platform_assets.planner.plans import DAYS, Plan, PlanError, Quantity, Request
 from platform_assets_tests.planner.plan_samples import book, context, plan, recipe, requests, steady
 
@@ -26,7 +26,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_context_is_read_field_by_field() -> None:
-    found = plans.read_context(row())
+    found = plan_documents.read_context(row())
     assert found.household == plans.Household("h1", 2, ("thai",), (), "north")
     assert found.constraints == plans.Constraints(50.0, 30, ("nuts",))
     assert found.pantry == (Quantity("rice", 500.0, "g"),)
@@ -34,14 +34,14 @@ def test_a_context_is_read_field_by_field() -> None:
 
 
 def test_what_a_household_did_not_state_is_no_limit_and_no_wish() -> None:
-    found = plans.read_context(row(constraints={}, pantry={"items": None}, household={"id": "h1", "size": 1}))
+    found = plan_documents.read_context(row(constraints={}, pantry={"items": None}, household={"id": "h1", "size": 1}))
     assert found.constraints == plans.Constraints(None, None, ())
     assert found.pantry == ()
     assert found.household.preferences == ()
 
 
 def test_a_thing_without_a_unit_is_counted_in_pieces() -> None:
-    found = plans.read_context(row(pantry={"items": [{"name": "egg", "quantity": 2, "unit": None}]}))
+    found = plan_documents.read_context(row(pantry={"items": [{"name": "egg", "quantity": 2, "unit": None}]}))
     assert found.pantry[0].unit == "piece"
 
 
@@ -60,13 +60,13 @@ def test_a_thing_without_a_unit_is_counted_in_pieces() -> None:
 )
 def test_a_context_of_another_shape_is_refused_by_its_field(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(PlanError, match=told):
-        plans.read_context(row(**changes))
+        plan_documents.read_context(row(**changes))
 
 
 def test_a_plan_survives_its_document_in_the_weeks_order() -> None:
     document = plan(("sun", "a", 2), ("mon", "b", 3)).document()
     assert [meal["day"] for meal in document["meals"]] == ["monday", "sunday"]
-    assert plans.read_plan(json.loads(json.dumps(document))).document() == document
+    assert plan_documents.read_plan(json.loads(json.dumps(document))).document() == document
 
 
 def test_a_recipe_is_refused_by_every_rule_it_breaks() -> None:

@@ -16,7 +16,6 @@ from platform_assets.planner.baselines import (
     HeuristicWeights,
     PopularityPlanner,
     RepeatPlanner,
-    baseline,
 )
 from platform_assets.planner.plans import Plan, PlanError, Quantity, Request
 from platform_assets.planner.policies import InfeasibleRequest, Policy, Proposal, run_policies, run_policy
@@ -225,13 +224,3 @@ def test_a_meal_that_is_no_longer_admissible_gives_way_to_the_other_planners_cho
 def test_a_newcomer_gets_the_other_planners_plan() -> None:
     newcomer = Request(context(), SEVEN)
     assert RepeatPlanner().propose([newcomer]) == HeuristicPlanner().propose([newcomer])
-
-
-def test_baselines_are_found_by_name() -> None:
-    assert [baseline(name, COUNTS).name for name in ("heuristic", "popularity", "repeat_previous")] == [
-        "heuristic", "popularity", "repeat_previous",
-    ]  # fmt: skip
-    with pytest.raises(PlanError, match="fit_popularity"):
-        baseline("popularity")
-    with pytest.raises(PlanError, match="no planner is called 'oracle'"):
-        baseline("oracle")

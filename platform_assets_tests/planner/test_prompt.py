@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform_assets.core.engine import Engine
-from platform_assets.planner import plans, prompt, schemas, weekly
+from platform_assets.planner import plan_documents, plans, prompt, schemas, weekly
 from platform_assets.planner.plans import PlanError, Quantity, Request
 from platform_assets.planner.prompt import PromptFormat
 from platform_assets_tests.planner.plan_samples import book, context, plan, recipe, requests, steady
@@ -100,9 +100,9 @@ def test_a_datasets_row_and_a_serving_request_give_the_same_prompt(tmp_path: Pat
     assert len(rows) == len(bodies)
     for row, body in zip(rows, bodies, strict=True):
         assert set(row["input"]) == set(body)
-        trained = plans.read_context(row["input"])
-        served = plans.read_context(json.loads(json.dumps(body)))
-        assert trained == served == plans.read_context(json.loads(json.dumps(row["input"])))
+        trained = plan_documents.read_context(row["input"])
+        served = plan_documents.read_context(json.loads(json.dumps(body)))
+        assert trained == served == plan_documents.read_context(json.loads(json.dumps(row["input"])))
         assert rendered(trained) == rendered(served)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def row(number: int, recipe: str = "r1", budget: float = 10.0, workflow: str | N
         "target": {
             "accepted_plan": {"meals": [{"day": "monday", "recipe_id": recipe, "servings": 1}]}, "user_edits": [],
         },
-        "metadata": {"plan_id": f"p{number:03d}", "timestamp": AT, "policy_version_id": "v0"},
+        "metadata": {"plan_id": f"p{number:03d}", "timestamp": AT, "accepted_at": AT, "policy_version_id": "v0"},
     }  # fmt: skip
 
 
@@ -76,14 +76,20 @@ def test_a_plan_that_was_trained_on_is_refused_even_outside_the_sample(tmp_path:
             select([path], catalogue("r1"), Seen(plans=frozenset({f"p{number:03d}"})), sample_size=1)
 
 
-@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
-def test_a_leak_is_refused_exactly_when_there_is_one(replayed: set[int], trained: set[int]) -> None:
-    seen = Seen(plans=frozenset(map(str, trained)))
-    if replayed & trained:
+@given(st.dictionaries(st.integers(0, 30), st.integers(0, 9)), st.dictionaries(st.integers(0, 30), st.integers(0, 9)))
+def test_a_leak_is_refused_exactly_when_a_row_was_trained_on_or_is_not_newer_than_all_that_were(
+    replayed: dict[int, int], trained: dict[int, int]
+) -> None:
+    until = AT + timedelta(hours=max(trained.values())) if trained else None
+    seen = Seen(frozenset(map(str, trained)), until=until)
+    rows = {str(plan): AT + timedelta(hours=hour) for plan, hour in replayed.items()}
+    if any(plan in trained for plan in replayed) or any(
+        hour <= other for hour in replayed.values() for other in trained.values()
+    ):
         with pytest.raises(LeakError):
-            refuse_leak(map(str, replayed), seen)
+            refuse_leak(rows, seen)
     else:
-        refuse_leak(map(str, replayed), seen)
+        refuse_leak(rows, seen)
 
 
 def test_a_sample_is_the_same_on_every_run_and_in_any_order(tmp_path: Path) -> None:
@@ -118,5 +124,12 @@ def test_what_either_model_saw_is_refused() -> None:
     both = Seen(frozenset({"p1"}), frozenset({"h1"})) | Seen(frozenset({"p2"}), frozenset({"h2"}))
     for plan in ("p1", "p2"):
         with pytest.raises(LeakError):
-            refuse_leak([plan], both)
+            refuse_leak({plan: AT}, both)
     assert both.households == {"h1", "h2"}
+
+
+def test_a_week_from_before_the_newest_training_row_of_either_model_is_refused(tmp_path: Path) -> None:
+    path, earlier, later = write(tmp_path, [row(1)]), AT - timedelta(hours=1), AT + timedelta(hours=1)
+    assert select([path], catalogue("r1"), Seen(until=earlier) | Seen()).rows
+    with pytest.raises(LeakError, match="p001 among them, are not newer than the newest training row"):
+        select([path], catalogue("r1"), Seen(until=earlier) | Seen(until=later))

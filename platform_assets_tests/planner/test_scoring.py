@@ -14,7 +14,7 @@ from platform_assets.planner import kitchen, metrics, scoring
 from platform_assets.planner.kitchen import Kitchen
 from platform_assets.planner.plans import Meal, Plan, Quantity, Request
 from platform_assets.planner.policies import Planned
-from platform_assets.planner.scoring import METRICS, PlanScores, Scorer, score_row
+from platform_assets.planner.scoring import METRICS, PlanScores, Scorer
 from platform_assets.planner.targets import Edit, Target
 from platform_assets.planner.validator import RULES, infeasibility, validate
 from platform_assets_tests.planner.plan_samples import book, context, plan, recipe, requests, steady, wild_plans
@@ -245,7 +245,7 @@ def test_a_row_has_both_plans_side_by_side_in_flat_columns() -> None:
     request = Request(context(budget=3.0), RECIPES)
     raw = plan(("mon", "c"), ("tue", "b"))
     served, interventions = validate(raw, request)
-    found = score_row(Planned(served, raw, interventions, 7, 3), request, Target(served))
+    found = Scorer().score_row(Planned(served, raw, interventions, 7, 3), request, Target(served))
     columns = found.columns()
     assert (columns["plan_alignment"], columns["constraint_respect"]) == (1.0, 1.0)
     assert (columns["raw_plan_alignment"], columns["raw_constraint_respect"]) == (pytest.approx(1 / 3), 0.0)

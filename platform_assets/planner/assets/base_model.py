@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_assets.core.folders import fetch_folder, files_of
 from platform_assets.core.settings import Settings
+from platform_assets.core.step import words
 from platform_assets.orchestration import checks, partitioned, partitions, programs
 from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.planner.assets import common
@@ -25,7 +27,7 @@ class BaseModelConfig(dg.Config):
     model_base: str = ""
     """`tiny`, a local folder in the transformers format, or a hub id (PLATFORM_PLANNER_MODEL_BASE)."""
     revision: str = ""
-    """Of a hub id: the commit; the newest one when left out, and recorded."""
+    """Of a hub id: a commit, branch or tag; the newest commit when left out. The commit is recorded."""
     tiny_steps: int = 0
     """Steps of the tiny model's training (PLATFORM_PLANNER_TINY_STEPS)."""
 
@@ -43,7 +45,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         kinds={"pytorch", "transformers"},
         partitions_def=weekly,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
-        pool=common.writer_pool(settings) or common.TRAINING_POOL,
+        pool=common.TRAINING_POOL,
     )
     def base_model(
         context: dg.AssetExecutionContext, config: BaseModelConfig, lake: LakeResource, engine: EngineResource
@@ -74,24 +76,41 @@ def _produce(
     recipes = common.require(lake, RECIPES, [week], f"base model {week}")[week]
     checks.require_passed(RECIPES, week, recipes, RECIPES_CHECKS)
     path = lake.fetch(recipes, RECIPES_FILE, folder)
-    name, steps = config.model_base or settings.planner_model_base, config.tiny_steps or settings.planner_tiny_steps
-    fingerprint = base_model.fingerprint(name, config.revision, steps, Catalogue.read(path))
-    known = _known(lake, week, fingerprint)
+    name, revision = _resolved(context, config.model_base or settings.planner_model_base, config.revision)
+    steps = config.tiny_steps or settings.planner_tiny_steps
+    fingerprint = base_model.fingerprint(name, revision, steps, Catalogue.read(path))
+    made, known = folder / "base", _known(lake, week, fingerprint)
     if known:
         context.log.info(f"the base model of {known.address.partition} was made from the same: taken over")
-        made = common.fetch_folder(lake, known, folder / "base")
+        fetch_folder(lake, known, made)
+    elif name == base_model.TINY:
+        options = {"model_base": name, "tiny_steps": str(steps), "recipes": str(path), "output": str(made)}
+        programs.run_program(context, "platform_assets.planner.base_model", words(options))
     else:
-        made = folder / "base"
-        options = {"--model_base": name, "--revision": config.revision, "--tiny_steps": str(steps)}
-        options |= {"--recipes": str(path), "--output": str(made)}
-        programs.run_program(context, "platform_assets.planner.base_model", common.words(options))
+        # Nothing is computed, and a program of its own would read the gigabytes of a folder again.
+        base_model.build(name, revision, steps, path, made)
     lineage = Lineage(
         inputs=(recipes.as_input(),), code_version=base_model.CODE_VERSION, run_id=context.run.run_id,
         details={"fingerprint": fingerprint, "model_base": name, "taken_from": known.address.partition if known else week},
     )  # fmt: skip
-    publication = lake.publish_files(common.address(BASE_MODEL, week), common.files_of(made), lineage, expected=before)
+    publication = lake.publish_files(common.address(BASE_MODEL, week), files_of(made), lineage, expected=before)
     described = dg.MetadataValue.json(base_model.describe(made))
     return partitioned.Produced(BASE_MODEL, publication, {**common.files_metadata(publication), "base": described})
+
+
+def _resolved(context: dg.AssetExecutionContext, name: str, revision: str) -> tuple[str, str]:
+    """The base model's name and, of a hub id, the commit: asked once, so that what is written is what was compared."""
+    from platform_assets.planner import base_identity, base_model
+    from platform_assets.planner.model_documents import ModelError
+
+    if name == base_model.TINY:
+        return name, ""
+    try:
+        found = base_identity.identify(name, revision)
+    except ModelError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    context.log.info(f"{name} is {found.model_base} {found.revision} with the digest {found.digest}")
+    return found.model_base, found.revision
 
 
 def _known(lake: "Lake", week: str, fingerprint: str) -> "Revision | None":
