@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from platform_assets.planner import baselines
-from platform_assets.planner.plans import InputContext, Recipe, Request, read_context, read_plan
+from platform_assets.planner.plan_documents import read_context, read_plan
+from platform_assets.planner.plans import InputContext, Recipe, Request
 from platform_assets.planner.policies import Proposal
 from platform_assets.planner.synthetic_households import Attributes
 

@@ -21,7 +21,8 @@ from benchmarks.measure import BenchmarkError
 from platform_assets.core.warehouse import Warehouse
 from platform_assets.planner import recipes
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import Plan, Request, read_context, read_plan
+from platform_assets.planner.plan_documents import read_context, read_plan
+from platform_assets.planner.plans import Plan, Request
 
 WEEKS, TRAINED_WEEKS = 9, 4
 TRAIN, VALIDATION = "train", "validation"

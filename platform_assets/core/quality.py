@@ -6,7 +6,7 @@ An `Outcome` is plain data: `orchestration.checks` turns it into Dagster's check
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -29,6 +29,11 @@ class Outcome:
         """What the manifest keeps. A reason only for a failure: those of passed checks tell of the moment, and would make
         every re-run of unchanged rows look new."""
         return {"passed": self.passed, "warning": self.warning, "reason": "" if self.passed else self.reason}
+
+
+def to_details(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """What a manifest records, so that a gate can re-read it: a blocking check blocks only inside its own run."""
+    return {outcome.name: outcome.to_json() for outcome in outcomes}
 
 
 def unique(engine: Engine, name: str, files: Sequence[Path], column: str) -> Outcome:

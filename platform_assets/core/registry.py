@@ -127,14 +127,6 @@ class Registry:
             where = "v.mlflow_model_name = %s AND v.mlflow_model_version = %s"
             return next(iter(select(connection, where, [model_name, str(model_version)])), None)
 
-    def newest_candidate(self, policy: str) -> PolicyVersion | None:
-        """The candidate of the latest evaluated week, whenever it was judged and whatever its number; None without one."""
-        where = (
-            "p.name = %s AND v.status = 'candidate' ORDER BY v.evaluated_week DESC NULLS LAST, v.version DESC LIMIT 1"
-        )
-        with self._transaction() as connection:
-            return next(iter(select(connection, where, [policy])), None)
-
     def differences(self, policy: str, mlflow_versions: Mapping[str, Mapping[str, str]]) -> list[str]:
         """What the policy's rows and MLflow's registered versions (version -> tags) do not agree on, in both directions."""
         return policy_version.differences(self.versions(policy), mlflow_versions)

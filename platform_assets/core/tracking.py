@@ -102,6 +102,8 @@ class Tracking:
             os.environ.setdefault(name, value)  # the only way to tell MLflow; a person's own setting counts
         # At the end of each run MLflow would print the address of it, with the password of a server behind a login.
         os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+        # A run's log would hold a line of it per file.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     @property
     def client(self) -> MlflowClient:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +97,6 @@ def summary(asset: dg.AssetKey, name: str, outcomes: Mapping[str, Outcome]) -> d
 def severity(outcome: Outcome) -> dg.AssetCheckSeverity:
     """WARN never blocks, ERROR does where the check is declared blocking."""
     return dg.AssetCheckSeverity.WARN if outcome.warning else dg.AssetCheckSeverity.ERROR
-
-
-def to_details(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What the manifest records, so that a gate can re-read it: a blocking check blocks only inside its own run."""
-    return {outcome.name: outcome.to_json() for outcome in outcomes}
 
 
 def failed_blocking(details: Mapping[str, Any], checks: Iterable[Check]) -> dict[str, str]:

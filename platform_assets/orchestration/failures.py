@@ -13,9 +13,9 @@ import dagster as dg
 
 from platform_assets.core.lake import LakeError, PublicationConflict, StoreUnreachable
 from platform_assets.core.settings import SettingError
+from platform_assets.core.step import ProgramFailed, ProgramUnavailable
 from platform_assets.core.tracking import TrackingError, TrackingUnreachable
 from platform_assets.core.warehouse import Unreachable, WarehouseError
-from platform_assets.orchestration.programs import ProgramUnavailable
 
 # Looked up before PERMANENT, whose classes they are special cases of.
 TRANSIENT: tuple[type[Exception], ...] = (
@@ -25,8 +25,9 @@ TRANSIENT: tuple[type[Exception], ...] = (
     ProgramUnavailable,  # any of these, met by a program that a step had started
     PublicationConflict,  # another writer was first: compute again from what is there now
 )
-# A missing table, wrong password, missing bucket, unsuitable store, corrupt file, broken setting: a person must act first.
-PERMANENT: tuple[type[Exception], ...] = (WarehouseError, LakeError, TrackingError, SettingError)
+# A missing table, wrong password, missing bucket, unsuitable store, corrupt file, broken setting, a program that says what is
+# wrong: a person must act first.
+PERMANENT: tuple[type[Exception], ...] = (WarehouseError, LakeError, TrackingError, SettingError, ProgramFailed)
 # A restart takes seconds, a fail-over a minute or two. A step that waits holds its run's place in the queue: not longer.
 WAITS_SECONDS = (10.0, 30.0, 90.0)
 

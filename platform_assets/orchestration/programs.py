@@ -11,19 +11,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import dagster as dg
 
 from platform_assets.core.settings import STEP_PROCESS
+from platform_assets.core.step import ProgramFailed, ProgramUnavailable
 
 # A program that was told to stop writes its checkpoint first.
 PATIENCE_SECONDS = 60
-
-
-class ProgramUnavailable(RuntimeError):
-    """A program ended because a service that it needs did not answer: a later try may succeed."""
 
 
 def run_program(
@@ -34,15 +33,11 @@ def run_program(
 ) -> dict[str, Any]:
     """Run `python -m module arguments` and return the result it told.
 
-    Raises ProgramUnavailable where a later try may succeed; dg.Failure, with the program's own words, for anything else.
+    Raises ProgramUnavailable where a later try may succeed; ProgramFailed, with the program's own words, for anything else.
     """
     command = [sys.executable, "-m", module, *arguments]
     context.log.info(f"started: python -m {module} {' '.join(arguments)}")
-    with dg.open_pipes_session(
-        context=context.op_execution_context,
-        context_injector=dg.PipesTempFileContextInjector(),
-        message_reader=dg.PipesTempFileMessageReader(),
-    ) as session:
+    with _pipes_session(context) as session:
         named = {STEP_PROCESS: str(os.getpid())}
         variables = {**os.environ, **(environment or {}), **named, **session.get_bootstrap_env_vars()}
         status = _wait(subprocess.Popen(command, env=variables))
@@ -53,8 +48,23 @@ def run_program(
     if failure := told.get("failure"):
         if failure["transient"]:
             raise ProgramUnavailable(failure["message"])
-        raise dg.Failure(failure["message"], allow_retries=False)
-    raise dg.Failure(f"python -m {module} {_ending(status)}; its output is in the step's stderr", allow_retries=False)
+        raise ProgramFailed(failure["message"])
+    raise ProgramFailed(f"python -m {module} {_ending(status)}; its output is in the step's stderr")
+
+
+@contextmanager
+def _pipes_session(context: dg.AssetExecutionContext) -> Iterator[dg.PipesSession]:
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.PreviewWarning)  # of its own use of a reader's property, at every start
+            session = stack.enter_context(
+                dg.open_pipes_session(
+                    context=context.op_execution_context,
+                    context_injector=dg.PipesTempFileContextInjector(),
+                    message_reader=dg.PipesTempFileMessageReader(),
+                )
+            )
+        yield session
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

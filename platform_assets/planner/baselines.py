@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from platform_assets.planner import kitchen, plans
-from platform_assets.planner.plans import PlanError, Recipe, Request
-from platform_assets.planner.policies import Policy, Proposal
+from platform_assets.planner.plans import Recipe, Request
+from platform_assets.planner.policies import Proposal
 from platform_assets.planner.popularity import Popularity
 from platform_assets.planner.validator import meals_wanted
 
@@ -138,19 +138,6 @@ class RepeatPlanner:
         newest = context.recent_plans[0] if context.recent_plans else context.previous_plan
         again = [known[key] for key in (newest.recipe_ids if newest else ()) if key in known]
         return list(dict.fromkeys((*again, *self.otherwise.ranking(request))))
-
-
-def baseline(name: str, popularity: Popularity | None = None) -> Policy:
-    """A planner by its name; raises PlanError for an unknown one, and for popularity that was never fitted."""
-    if name == PopularityPlanner.name and popularity is None:
-        raise PlanError("the popularity planner needs counts: fit them with popularity.fit_popularity on training rows")
-    made: dict[str, Policy] = {HeuristicPlanner.name: HeuristicPlanner()}
-    made[RepeatPlanner.name] = RepeatPlanner(PopularityPlanner(popularity) if popularity else None)
-    if popularity:
-        made[PopularityPlanner.name] = PopularityPlanner(popularity)
-    if name not in made:
-        raise PlanError(f"no planner is called {name!r}; there are heuristic, popularity and repeat_previous")
-    return made[name]
 
 
 def _recency(request: Request) -> dict[str, float]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from platform_assets.planner.plans import Recipe, read_recipe
+from platform_assets.planner.plan_documents import read_recipe
+from platform_assets.planner.plans import Recipe
 
 RECIPES = "recipes.parquet"
 

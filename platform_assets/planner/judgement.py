@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from platform_assets.core import comparison, gate, statistics, transform
+from platform_assets.core import comparison, gate, statistics, transform, verdict
 from platform_assets.core.gate import Comparison, Metric, Thresholds, Verdict, decide
 
 ALIGNMENT, EDITS, DIVERSITY, LEFTOVERS = "plan_alignment", "edit_distance_score", "meal_diversity", "leftovers_utility"
@@ -27,7 +27,7 @@ UNSEEN = ("household", "unseen")
 REPORTED = ("slot_match", "added_hit", "removed_avoided", "edit_prediction_error", "raw_offline_eval_score")
 SLICE = "slice_"
 CODE_VERSION = transform.code_version(
-    Path(__file__), *(Path(str(module.__file__)) for module in (comparison, gate, statistics))
+    Path(__file__), *(Path(str(module.__file__)) for module in (comparison, gate, statistics, verdict))
 )
 
 

@@ -1,4 +1,4 @@
-"""What a verdict is recorded as beside its document: tags of the model's version, a check, a refusal of samples.
+"""What a verdict is recorded as: its document, tags of the model's version, a check; and which replays may be judged.
 
 What does not belong here: judging (`planner.judgement`), the registry's own rules (`core.registry`).
 """
@@ -6,10 +6,10 @@ What does not belong here: judging (`planner.judgement`), the registry's own rul
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Any
 
-from platform_assets.core.lake import Revision
 from platform_assets.core.model_versions import STAGE
 from platform_assets.core.policy_version import RecordedVerdict
 from platform_assets.core.quality import Outcome
@@ -22,30 +22,47 @@ from platform_assets.planner.plans import PlanError
 STAGE_OF = {"registered": "training", "candidate": "candidate", "rejected": "archived"}
 
 
-class SampleRefused(PlanError):
-    """A replay of a sample was to be judged."""
+class OtherBaseline(PlanError):
+    """A replay against another version than the active one was to be judged."""
 
 
-def refuse_sample(scores: Revision) -> None:
-    """Raises SampleRefused: whoever chooses the sample could choose the verdict."""
-    if size := scores.lineage.details["summary"]["sample_size"]:
-        raise SampleRefused(
-            f"planner/replay_scores of {scores.address.partition} holds a sample of {size:,} rows: materialise it with "
-            "sample_size 0 to judge it"
+def require_active_baseline(versions: Iterable[PolicyVersion], compared: Mapping[str, Any]) -> None:
+    """Raises OtherBaseline unless a replay compared with the active version, the newest where several are.
+
+    Whoever chooses the baseline could choose the verdict; and a version that was promoted since the replay is the one to beat.
+    """
+    active = [each for each in versions if each.status == "active"]
+    if not active:
+        raise OtherBaseline(f"{registration.POLICY} has no active version to compare with: was its version 0 deleted?")
+    if compared["baseline"]["id"] != active[-1].id or compared["candidate"]["id"] == active[-1].id:
+        raise OtherBaseline(
+            f"the replay compared version {compared['candidate']['version']} with {compared['baseline']['version']}, the "
+            f"active one is {active[-1].version}: materialise planner/replay_scores of this week again"
         )
 
 
-def refuse_another(recorded: Iterable[RecordedVerdict], verdict: Verdict, week: date, replay_digest: str) -> None:
-    """Raises Conflict when another verdict on the same replay is on record: the first one stands."""
+def on_record(recorded: Iterable[RecordedVerdict], week: date, replay_digest: str) -> RecordedVerdict | None:
+    """The verdict that was reached on the same replay before."""
+    same = (each for each in recorded if (each.evaluated_week, each.replay_digest) == (week, replay_digest))
+    return next(same, None)
+
+
+def settle(known: RecordedVerdict | None, verdict: Verdict) -> Mapping[str, Any]:
+    """The document that stands: the one on record, or the new one. Raises Conflict when they do not say the same.
+
+    The digests of what the scores were made from are no part of what is said: inputs that were published again and gave the
+    same scores change nothing.
+    """
     document = json.loads(json.dumps(verdict.document()))  # as Postgres gives it back
-    for known in recorded:
-        same_replay = (known.evaluated_week, known.replay_digest) == (week, replay_digest)
-        if same_replay and known.document != document:
-            raise Conflict(
-                f"the replay {replay_digest} was judged {known.outcome} before, and would be {verdict.outcome} now "
-                f"({verdict.label}): a verdict is not rewritten. With the thresholds and the code of then nothing changes; "
-                "others judge the next replay"
-            )
+    if known is None:
+        return document
+    if {**known.document, "digests": {}} != {**document, "digests": {}}:
+        raise Conflict(
+            f"the replay {known.replay_digest} was judged {known.outcome} before, and would be {verdict.outcome} now "
+            f"({verdict.label}): a verdict is not rewritten. With the thresholds and the code of then nothing changes; "
+            "others judge the next replay"
+        )
+    return known.document
 
 
 def tag(tracking: Tracking, version: PolicyVersion, verdict: Verdict) -> None:

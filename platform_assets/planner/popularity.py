@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from platform_assets.planner.plans import PlanError, read_plan
+from platform_assets.planner.plan_documents import read_plan
+from platform_assets.planner.plans import PlanError
 
 FORMAT = 1
 BACK_OFF_MEALS = 200.0

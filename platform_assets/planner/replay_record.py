@@ -20,9 +20,12 @@ from platform_assets.planner import judgement, registration
 from platform_assets.planner.plans import PlanError
 
 EXPERIMENT = "offline_replay"
+ACTIVE = -1
+# Whatever decides a plan or a score.
 _SOURCES = (
     "replay.py", "replay_rows.py", "scoring.py", "metrics.py", "edit_distance.py", "kitchen.py", "targets.py", "validator.py",
-    "policies.py", "baselines.py", "plans.py", "decoding.py",
+    "policies.py", "baselines.py", "plans.py", "plan_documents.py", "catalogue.py", "prompt.py", "decoding.py", "constrained_answer.py",
+    "possible_recipes.py", "key_values.py", "roomy_cache.py", "language_model.py",
 )  # fmt: skip
 CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in _SOURCES))
 # Column of exp.offline_replay_results -> metric.
@@ -67,10 +70,10 @@ class Sides:
         }
 
 
-def sides(warehouse: Warehouse, tracking: Tracking, model: Revision, baseline_version: int) -> Sides:
-    """The versions that a published model and a baseline number stand for; -1 is the active version.
+def sides(warehouse: Warehouse, tracking: Tracking, model: Revision) -> Sides:
+    """The version that a published model is, and the active one, with which it is compared.
 
-    Raises NotRegistered.
+    Raises NotRegistered when they are the same, or when the registries do not know the model.
     """
     fingerprint = str(model.lineage.details.get("fingerprint", ""))
     version = registration.registered(tracking, fingerprint)
@@ -80,18 +83,24 @@ def sides(warehouse: Warehouse, tracking: Tracking, model: Revision, baseline_ve
             f"the model of {model.address.partition} is no version of {registration.POLICY}: materialise planner/model of "
             "that week again"
         )
-    return Sides(candidate, baseline(warehouse, baseline_version))
+    active = baseline(warehouse, ACTIVE)
+    if active.id == candidate.id:
+        raise NotRegistered(
+            f"the model of {model.address.partition} is version {active.version} of {registration.POLICY}, the active one: "
+            "there is no other to compare it with"
+        )
+    return Sides(candidate, active)
 
 
 def baseline(warehouse: Warehouse, number: int) -> PolicyVersion:
-    """The policy version of a number; -1 is the active one, the newest where several are."""
+    """The policy version of a number; ACTIVE is the active one, the newest where several are."""
     registration.ensure_policy(warehouse)
     versions = Registry(warehouse).versions(registration.POLICY)
-    wanted = [each for each in versions if (each.status == "active" if number == -1 else each.version == number)]
+    wanted = [each for each in versions if (each.status == "active" if number == ACTIVE else each.version == number)]
     if not wanted:
         known = ", ".join(f"{each.version} ({each.status})" for each in versions)
         raise NotRegistered(
-            f"{registration.POLICY} has no {'active version' if number == -1 else f'version {number}'}; it has {known}"
+            f"{registration.POLICY} has no {'active version' if number == ACTIVE else f'version {number}'}; it has {known}"
         )
     return wanted[-1]
 
@@ -99,12 +108,11 @@ def baseline(warehouse: Warehouse, number: int) -> PolicyVersion:
 def judge(summary: Mapping[str, Any], dataset_rows: int, scores: Path) -> list[Outcome]:
     """The checks of a replay."""
     excluded = sum(summary["excluded"].values())
-    wanted = min(dataset_rows, summary["sample_size"] or dataset_rows)
     found = judgement.means(scores)["candidate"]
-    reconciled = summary["rows"] + excluded == wanted
+    reconciled = summary["rows"] + excluded == dataset_rows
     respect, raw = found[judgement.RESPECT], found[judgement.RAW_RESPECT]
     return [
-        Outcome("rows_reconcile", reconciled, f"{summary['rows']:,} scored + {excluded:,} excluded of {wanted:,} rows"),
+        Outcome("rows_reconcile", reconciled, f"{summary['rows']:,} scored + {excluded:,} excluded of {dataset_rows:,} rows"),
         Outcome("constraint_respect", respect == 1.0, f"{respect:.2%} of the served plans keep every rule"),
         Outcome(
             "raw_violations", raw == 1.0,

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import IncompleteContext, PlanError, Request, read_context
+from platform_assets.planner.plan_documents import read_context
+from platform_assets.planner.plans import IncompleteContext, PlanError, Request
 from platform_assets.planner.targets import Target, read_target
 from platform_assets.planner.validator import infeasibility
 
@@ -69,30 +71,45 @@ class Selection:
 
 @dataclass(frozen=True)
 class Seen:
-    """What models were trained on: plans and households."""
+    """What models were trained on: plans, households, and when the newest of the plans was accepted."""
 
     plans: frozenset[str] = frozenset()
     households: frozenset[str] = frozenset()
+    until: datetime | None = None
 
     def __or__(self, other: Seen) -> Seen:
         """What either was trained on."""
-        return Seen(self.plans | other.plans, self.households | other.households)
+        until = max((each.until for each in (self, other) if each.until), default=None)
+        return Seen(self.plans | other.plans, self.households | other.households, until)
 
     @classmethod
     def read(cls, path: Path) -> Seen:
         """From training_rows.parquet. Households of the validation split count as seen: they chose the epoch."""
+        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path, columns=["plan_id", "household_id"])
-        return cls(frozenset(table["plan_id"].to_pylist()), frozenset(table["household_id"].to_pylist()))
+        table = pq.read_table(path, columns=["plan_id", "household_id", "accepted_at"])
+        until = pc.max(table["accepted_at"]).as_py()  # pyright: ignore[reportAttributeAccessIssue]
+        return cls(frozenset(table["plan_id"].to_pylist()), frozenset(table["household_id"].to_pylist()), until)
 
 
-def refuse_leak(plan_ids: Iterable[str], seen: Seen) -> None:
-    """Raises LeakError when a plan to be replayed was trained on: its score would be a memory, not a judgement."""
-    if leaked := sorted(set(plan_ids) & seen.plans):
+def refuse_leak(plans: Mapping[str, datetime], seen: Seen) -> None:
+    """Raises LeakError when a plan to be replayed was trained on, or is not newer than all that was.
+
+    The score of the first would be a memory. One from before the newest training row judges a model that knows what
+    households did later, which no served model does. `plans`: plan_id -> when it was accepted, which is what tells its week.
+    """
+    if leaked := sorted(plans.keys() & seen.plans):
         raise LeakError(
             f"{len(leaked):,} of the replayed plans were trained on, {leaked[0]} among them: evaluate the model on a week "
             "after the newest one that it has seen"
+        )
+    if seen.until is None:
+        return
+    if older := sorted(plan for plan, at in plans.items() if at <= seen.until):
+        raise LeakError(
+            f"{len(older):,} of the replayed plans, {older[0]} among them, are not newer than the newest training row "
+            f"({seen.until:%Y-%m-%d %H:%M} UTC): evaluate on a week after it; in a backfill the baseline may be the newer one"
         )
 
 
@@ -108,7 +125,7 @@ def select(
     `propensities`: plan_id -> propensity, of the plans that the logging policy drew at random. Raises LeakError.
     """
     rows = sorted(_read(datasets), key=lambda row: row["metadata"]["plan_id"])
-    refuse_leak((row["metadata"]["plan_id"] for row in rows), seen)
+    refuse_leak({row["metadata"]["plan_id"]: row["metadata"]["accepted_at"] for row in rows}, seen)
     if sample_size:
         rows = sorted(rows, key=lambda row: _draw(row["metadata"]["plan_id"]))[:sample_size]
         rows.sort(key=lambda row: row["metadata"]["plan_id"])

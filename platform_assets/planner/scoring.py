@@ -123,11 +123,6 @@ class Scorer:
         }
 
 
-def score_row(planned: Planned, request: Request, target: Target) -> RowScores:
-    """The scores of a single row; for many, keep a Scorer."""
-    return Scorer().score_row(planned, request, target)
-
-
 def _zeros(target: Target) -> dict[str, Any]:
     """0 everywhere, but what is undefined for the row whatever was planned stays so."""
     nothing = Plan()

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform_assets.planner.plans import Plan, PlanError, read_plan
+from platform_assets.planner.plan_documents import read_plan
+from platform_assets.planner.plans import Plan, PlanError
 
 EDIT_TYPES = ("swap_meal", "adjust_servings", "remove_meal", "add_meal")
 

@@ -10,12 +10,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import dataset
+from platform_assets.core import dataset, folders
 from platform_assets.planner.catalogue import Catalogue
-from platform_assets.planner.plans import IncompleteContext, PlanError, admissible, most_meals, read_context, read_plan
+from platform_assets.planner.plan_documents import read_context, read_plan
+from platform_assets.planner.plans import IncompleteContext, PlanError, admissible, most_meals
 from platform_assets.planner.prompt import PromptFormat, render, shown_candidates
 from platform_assets.planner.weekly import SCHEMA_VERSION
 
@@ -49,6 +51,7 @@ class Example:
     split: str
     prompt: str
     recipe_ids: tuple[str, ...]
+    accepted_at: datetime
 
 
 @dataclass(frozen=True)
@@ -75,13 +78,12 @@ def read_dataset(path: Path) -> Dataset:
     """
     from platform_assets.core.digest import digest_table
 
-    manifest = _manifest(path)
-    file = _file(path, manifest, dataset.TRAINING)
+    manifest, file = folders.local_manifest(path), folders.local_file(path, dataset.TRAINING)
     if not file.is_file():
         raise TrainingRowsError(
             f"{path} holds no {dataset.TRAINING}; name a folder datasets/planner/<date> or its file"
         )
-    _require_schema(file, _file(path, manifest, dataset.SCHEMA))
+    _require_schema(file, folders.local_file(path, dataset.SCHEMA) if path.is_dir() else file.with_name(dataset.SCHEMA))
     found = digest_table([file])
     if found.algorithm == manifest.get("algorithm") and found.digest != manifest["digest"]:
         raise TrainingRowsError(f"{file} is not what its manifest says: build that week again")
@@ -124,13 +126,14 @@ def require_training_rows(left: int, rows: int, dropped: Mapping[str, int]) -> N
 
 
 def write_rows(examples: Iterable[Example], target: Path) -> None:
-    """Write plan_id, household_id and split of every row that was used: replay refuses to judge on them."""
+    """Write plan_id, household_id, split and time of every row that was used: replay refuses to judge on them, or on older ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     ordered = sorted(examples, key=lambda example: example.plan_id)
-    columns = {name: [getattr(each, name) for each in ordered] for name in ("plan_id", "household_id", "split")}
-    schema = pa.schema([(name, pa.string()) for name in columns])
+    names = [(name, pa.string()) for name in ("plan_id", "household_id", "split")]
+    schema = pa.schema([*names, ("accepted_at", pa.timestamp("us", tz="UTC"))])
+    columns = {name: [getattr(each, name) for each in ordered] for name in schema.names}
     pq.write_table(pa.table(columns, schema=schema), target)
 
 
@@ -153,7 +156,10 @@ def _example(row: Mapping[str, Any], catalogue: Catalogue, form: PromptFormat) -
     if not targets:
         return OUTSIDE, outside
     text = render(context, shown_candidates(context, candidates, form), form)
-    return Example(str(facts["plan_id"]), context.household.id, str(facts["split"]), text, targets), outside
+    example = Example(
+        str(facts["plan_id"]), context.household.id, str(facts["split"]), text, targets, facts["accepted_at"]
+    )
+    return example, outside
 
 
 def _rows(source: Dataset) -> Iterator[dict[str, Any]]:
@@ -162,18 +168,6 @@ def _rows(source: Dataset) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(source.path) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(_COLUMNS)):
             yield from batch.to_pylist()
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _file(path: Path, manifest: Mapping[str, Any], name: str) -> Path:
-    """A file of a dataset: where the manifest says, else in the folder, else beside the file."""
-    if path.is_file():
-        return path if name == dataset.TRAINING else path.with_name(name)
-    return next((path / file["path"] for file in manifest.get("files", ()) if file["name"] == name), path / name)
 
 
 def _require_schema(file: Path, schema: Path) -> None:

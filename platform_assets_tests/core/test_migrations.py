@@ -105,7 +105,12 @@ def test_verdicts_cannot_be_changed_or_deleted(connection):
         " document_digest) VALUES (%s, '2026-01-09', 'd', 'pass', '{}', 'd')",
         [version],
     )
-    for change in ("UPDATE exp.policy_verdicts SET outcome = 'fail'", "DELETE FROM exp.policy_verdicts"):
+    changes = (
+        "UPDATE exp.policy_verdicts SET outcome = 'fail'",
+        "DELETE FROM exp.policy_verdicts",
+        "TRUNCATE exp.policy_verdicts",
+    )
+    for change in changes:
         with (
             pytest.raises(psycopg.errors.RaiseException, match="written once and never changed"),
             connection.transaction(),

@@ -20,6 +20,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from platform_assets.core.lake import Lake, Revision
 from platform_assets.core.model_versions import ModelVersions
@@ -36,7 +37,9 @@ from platform_assets.orchestration.resources import (
     SourceResource,
     WarehouseResource,
 )
+from platform_assets.planner import registration
 from platform_assets.planner.assets import common, jobs
+from platform_assets.planner.baselines import HeuristicPlanner, HeuristicWeights
 from platform_assets.planner.definitions import build
 from platform_assets.planner.registration import MODEL_NAME, POLICY
 from platform_assets.simulators.meal_app import Scenario, load, simulate
@@ -159,10 +162,29 @@ class ModelPlatform:
         config = {"ops": {"planner__base_model": {"config": base}, "planner__model": {"config": given}}}
         return self.run(jobs.TRAINING, week, config=config, **how)
 
-    def judge(self, week: str, baseline: int = -1, sample: int = 0, **how: Any) -> Told:
+    def judge(self, week: str, **how: Any) -> Told:
         """The week's replay and policy version."""
-        given = {"baseline_version": baseline, "sample_size": sample}
-        return self.run(jobs.JUDGEMENT, week, config={"ops": {"planner__replay_scores": {"config": given}}}, **how)
+        return self.run(jobs.JUDGEMENT, week, **how)
+
+    @contextmanager
+    def weak_baseline(self) -> Iterator[None]:
+        """Version 0 plans badly for a while: it lets all that is in the pantry spoil."""
+        registration.ensure_policy(self.warehouse)
+        weights = HeuristicPlanner(HeuristicWeights(0.0, -1.0, 0.0, 0.0)).document()
+        usual = self._set_weights(weights)
+        try:
+            yield
+        finally:
+            self._set_weights(usual)
+
+    def _set_weights(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of version 0; returns those that it had."""
+        before = self.registry.versions(POLICY)[0].config_defaults
+        with psycopg.connect(self.settings.warehouse_url or "") as connection:
+            connection.execute(
+                "UPDATE exp.policy_versions SET config_defaults = %s WHERE version = 0", [Jsonb(weights)]
+            )
+        return before
 
     def rows(self, statement: str, *values: Any) -> list[tuple]:
         """What Postgres answers."""

@@ -1,23 +1,25 @@
 """From datasets to judged policy versions: what is in the lake, in MLflow and in Postgres, what a repetition changes, who is refused.
 
-Two model weeks. Each model is judged against itself first, which a gate must pass ("ties pass"), the newer one first: so
-that judging the older one is a backfill. What a kill leaves is in test_planner_model_killed.
+Two model weeks. Each model is judged against a planner of bad choices first, the newer one first: so that judging the older one
+is a backfill. What a kill leaves is in test_planner_model_killed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from platform_assets.core.model_versions import ModelVersions
+from platform_assets.core.model_versions import STAGE, ModelVersions
 from platform_assets.core.quality import Outcome
 from platform_assets.orchestration import partitions
-from platform_assets.planner import registration, replay_record
+from platform_assets.planner import policy_record, registration, replay_record
 from platform_assets.planner.assets import jobs
 from platform_assets.planner.assets.common import BASE_MODEL, DATASET, MODEL, POLICY_VERSION, REPLAY_SCORES
 from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, model_platform
@@ -30,10 +32,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def platform(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelPlatform]:
     with model_platform(postgres_server, tmp_path_factory) as found:
-        for told in (
-            found.train(FIRST), found.train(SECOND), found.judge(THIRD, baseline=2), found.judge(SECOND, baseline=1),
-        ):  # fmt: skip
-            assert told.success, told.words
+        with found.weak_baseline():
+            for told in (found.train(FIRST), found.train(SECOND), found.judge(THIRD), found.judge(SECOND)):
+                assert told.success, told.words
         yield found
 
 
@@ -121,19 +122,19 @@ def test_a_verdict_is_the_same_document_in_the_lake_and_in_postgres_and_moves_th
     ).digest  # fmt: skip
 
 
-def test_the_verdict_of_an_older_week_that_came_later_does_not_move_the_newest_candidate(
-    platform: ModelPlatform,
-) -> None:
-    newest = platform.registry.newest_candidate(registration.POLICY)
-    assert newest
-    assert newest.version == 2
-    assert platform.policy_versions[1].status == "candidate"
+def test_the_verdict_of_an_older_week_that_came_later_moves_its_own_version_alone(platform: ModelPlatform) -> None:
+    first, second = platform.policy_versions[1], platform.policy_versions[2]
+    assert (first.status, second.status) == ("candidate", "candidate")
+    assert first.evaluated_week
+    assert second.evaluated_week
+    assert first.evaluated_week < second.evaluated_week
 
 
 def test_a_repetition_of_model_replay_and_verdict_changes_nothing(platform: ModelPlatform) -> None:
     before, runs = everything(platform), _runs(platform)
-    for told in (platform.train(SECOND), platform.judge(THIRD, baseline=2)):
-        assert told.success, told.words
+    with platform.weak_baseline():
+        for told in (platform.train(SECOND), platform.judge(THIRD)):
+            assert told.success, told.words
     assert everything(platform) == before
     assert _runs(platform) == runs, "a run that trained nothing"
 
@@ -160,27 +161,62 @@ def test_the_heuristic_planner_is_the_first_baseline_and_its_verdict_is_kept_bes
     assert platform.policy_versions[1].status == "candidate", "settled by the first"
 
 
-def test_a_sample_is_replayed_but_never_judged(platform: ModelPlatform) -> None:
-    verdict = platform.current(POLICY_VERSION, SECOND)
-    told = platform.judge(SECOND, baseline=1, sample=5)
-    assert not told.success
-    assert "holds a sample of 5 rows: materialise it with sample_size 0 to judge it" in told.words
-    assert platform.current(REPLAY_SCORES, SECOND).rows == 5
-    assert platform.current(POLICY_VERSION, SECOND) == verdict
-    replay_alone = platform.judge(SECOND, assets=[REPLAY_SCORES])
-    assert replay_alone.success, replay_alone.words
+def test_a_verdict_on_record_stands_when_only_the_inputs_of_its_scores_were_published_again(
+    platform: ModelPlatform,
+) -> None:
+    before = everything(platform)
+    told = platform.run(jobs.JUDGEMENT, SECOND, assets=[POLICY_VERSION], before=_other_inputs)
+    assert told.success, told.words
+    assert everything(platform) == before
 
 
 def test_a_replay_whose_check_failed_is_not_judged_by_hand_either(platform: ModelPlatform) -> None:
     before = platform.policy_versions
-    failed = platform.judge(SECOND, baseline=1, before=_a_row_is_lost)
+    failed = platform.judge(SECOND, before=_a_row_is_lost)
     assert not failed.success
     by_hand = platform.run(jobs.JUDGEMENT, SECOND, assets=[POLICY_VERSION])
     assert not by_hand.success
     assert f"planner/replay_scores of {SECOND} failed a blocking check (rows_reconcile" in by_hand.words
     assert platform.policy_versions == before
-    mended = platform.judge(SECOND, baseline=1)
+    mended = platform.judge(SECOND)
     assert mended.success, mended.words
+
+
+def test_a_replay_is_judged_only_against_the_version_that_is_active_now(platform: ModelPlatform) -> None:
+    told = platform.judge(THIRD, assets=[REPLAY_SCORES])
+    assert told.success, told.words
+    before = platform.policy_versions[2]
+    with _active(platform, 1):
+        stale = platform.run(jobs.JUDGEMENT, THIRD, assets=[POLICY_VERSION])
+        assert not stale.success
+        assert (
+            "the replay compared version 2 with 0, the active one is 1: materialise planner/replay_scores"
+            in stale.words
+        )
+        assert platform.policy_versions[2] == before
+        again = platform.judge(THIRD)
+        assert again.success, again.words
+        compared = platform.current(REPLAY_SCORES, THIRD).lineage.details
+        assert (compared["candidate"]["version"], compared["baseline"]["version"]) == (2, 1)
+        itself = platform.judge(SECOND)
+        assert not itself.success
+        assert "is version 1 of planner_policy, the active one: there is no other to compare it with" in itself.words
+
+
+def test_a_baseline_that_was_trained_on_the_evaluated_week_judges_nothing_and_the_failure_is_on_record(
+    platform: ModelPlatform,
+) -> None:
+    with _active(platform, 2):
+        told = platform.judge(SECOND)
+    assert not told.success
+    assert "of the replayed plans were trained on" in told.words
+    failed = platform.rows(
+        "SELECT v.version, b.version, r.error_message FROM exp.offline_replay_results AS r"
+        " JOIN exp.policy_versions AS v ON v.id = r.policy_version_id"
+        " JOIN exp.policy_versions AS b ON b.id = r.baseline_version_id WHERE r.status = 'failed'"
+    )
+    assert [row[:2] for row in failed] == [(1, 2)]
+    assert "of the replayed plans were trained on" in failed[0][2]
 
 
 def test_a_version_that_only_one_of_the_registries_knows_fails_the_check(platform: ModelPlatform) -> None:
@@ -188,7 +224,7 @@ def test_a_version_that_only_one_of_the_registries_knows_fails_the_check(platfor
     run = platform.tracking.open_run(platform.models["1"]["run_id"])
     foreign = versions.register(run, registration.ARTEFACT, {"made": "by hand"})
     try:
-        told = platform.judge(THIRD, baseline=2)
+        told = platform.judge(THIRD)
         assert not told.success, "a foreign version"
     finally:
         client.delete_model_version(registration.MODEL_NAME, foreign)
@@ -198,6 +234,24 @@ def test_a_version_that_only_one_of_the_registries_knows_fails_the_check(platfor
     deleted = registration.judge_agreement(platform.tracking, platform.warehouse, "registries_agree")
     assert not deleted.passed
     assert "names planner_model 1, which MLflow does not have: was it deleted?" in deleted.reason
+
+
+@contextmanager
+def _active(platform: ModelPlatform, number: int) -> Iterator[None]:
+    """A version serves, in both registries, as after a promotion."""
+    versions = ModelVersions(platform.tracking, registration.MODEL_NAME)
+    was = platform.policy_versions[number].status
+
+    def set_status(status: str, stage: str) -> None:
+        with psycopg.connect(platform.settings.warehouse_url or "") as connection:
+            connection.execute("UPDATE exp.policy_versions SET status = %s WHERE version = %s", [status, number])
+        versions.set_tags(str(number), {STAGE: stage})
+
+    set_status("active", "production")
+    try:
+        yield
+    finally:
+        set_status(was, policy_record.STAGE_OF[was])
 
 
 def _runs(platform: ModelPlatform) -> int:
@@ -211,6 +265,13 @@ def _other_thresholds() -> None:
 
     usual = judgement.thresholds
     judgement.thresholds = lambda rows, households: usual(rows + 1, households)
+
+
+def _other_inputs() -> None:
+    from platform_assets.planner.weekly_verdict import WeeklyVerdict
+
+    usual = WeeklyVerdict._digests
+    WeeklyVerdict._digests = lambda self: {**usual(self), "planner/enriched_plans/2026-01-09": "f" * 32}
 
 
 def _a_row_is_lost() -> None:

@@ -100,9 +100,10 @@ def test_killed_in_replay_and_before_the_verdict_is_recorded_a_week_is_judged_on
     assert told.success, told.words
     assert [platform.current(key, SECOND).digest for key in (REPLAY_SCORES, POLICY_VERSION)] == [scores, verdict]
     assert platform.rows("SELECT replay_digest, outcome FROM exp.policy_verdicts") == [(scores, "fail")]
-    assert platform.rows("SELECT replay_digest, is_better_than_baseline FROM exp.offline_replay_results") == [
-        (scores, False)
-    ]
+    recorded = platform.rows(
+        "SELECT status, replay_digest, is_better_than_baseline FROM exp.offline_replay_results ORDER BY created_at"
+    )
+    assert recorded == [("failed", None, None), ("completed", scores, False)]
     assert platform.policy_versions[1].status == "rejected"
     assert platform.models["1"]["stage"] == "archived"
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_a_dataset_row_is_a_request_and_gets_the_plan_that_the_policy_gives_in_r
 
 
 def test_the_training_rows_have_the_shape_that_requests_have(served: Served) -> None:
-    from platform_assets.planner.plans import read_context
+    from platform_assets.planner.plan_documents import read_context
 
     for row in served.inputs:
         sent = json.loads(json.dumps(row))
@@ -133,15 +134,19 @@ def _inputs(platform: ModelPlatform, folder: Path) -> list[dict[str, Any]]:
 def _plan_locally(folder: Path, inputs: list[dict[str, Any]], target: Path) -> None:
     from platform_assets.planner.catalogue import RECIPES, Catalogue
     from platform_assets.planner.decoding import load_policy
-    from platform_assets.planner.plans import read_context
+    from platform_assets.planner.plan_documents import read_context
     from platform_assets.planner.policies import run_policy
 
-    policy, recipes = load_policy(folder), Catalogue.read(folder / RECIPES).latest
+    policy, recipes = load_policy(folder), Catalogue.read(folder / RECIPES).as_of(datetime.now(UTC))
+    recorded = max(pq.read_table(folder / RECIPES)["recorded_at"].to_pylist()).isoformat()
     planned = [run_policy(policy, read_context(row), recipes) for row in inputs]
     told = [
-        {"plan": each.plan.document(), "interventions": [vars_of(change) for change in each.interventions]}
+        {
+            "plan": each.plan.document(), "interventions": [vars_of(change) for change in each.interventions],
+            "catalogue_as_of": recorded,
+        }
         for each in planned
-    ]
+    ]  # fmt: skip
     target.write_text(json.dumps(told))
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_assets.core.lake import Address, Lake, Lineage, PublicationConflict
-from platform_assets.core.quality import Outcome
+from platform_assets.core.quality import Outcome, to_details
 from platform_assets.core.warehouse import Unreachable, WarehouseError
 from platform_assets.orchestration import checks, failures, partitioned
 
@@ -158,7 +158,7 @@ def test_the_gate_in_the_asset_refuses_a_partition_by_its_recorded_checks(lake: 
     pq.write_table(pa.table({"n": [1]}), path)
 
     def published(*outcomes: Outcome):
-        lineage = Lineage(details={"checks": checks.to_details(outcomes)})
+        lineage = Lineage(details={"checks": to_details(outcomes)})
         return lake.publish_table(Address("rooms/numbers", "d"), {"n.parquet": path}, lineage).revision
 
     checks.require_passed(KEY, "d", published(Outcome("positive", True, "")), CHECKS)

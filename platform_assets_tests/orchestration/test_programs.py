@@ -12,8 +12,9 @@ import dagster as dg
 import psutil
 import pytest
 
+from platform_assets.core.step import ProgramFailed
 from platform_assets.orchestration import programs
-from platform_assets.orchestration.failures import is_transient
+from platform_assets.orchestration.failures import is_transient, to_step_failure
 
 PROGRAM = """
 import os, signal, sys, time
@@ -78,16 +79,18 @@ def test_what_a_later_try_may_mend_is_told_from_what_a_person_must(module: str) 
     assert "is the server running?" in str(error)
     for word, said in (("setting", "PLATFORM_X"), ("wrong", "another base: train again")):
         _, error, _ = start(module, [word])
-        assert isinstance(error, dg.Failure)
-        assert error.allow_retries is False
-        assert said in str(error.description)
+        assert isinstance(error, ProgramFailed)
+        assert said in str(error)
+        failure = to_step_failure(error, retry=0)
+        assert isinstance(failure, dg.Failure)
+        assert failure.allow_retries is False
 
 
 @pytest.mark.parametrize(("word", "said"), [("bug", "status 1"), ("killed", "when memory runs out")])
 def test_a_program_that_breaks_without_a_word_is_a_failure_that_says_how(module: str, word: str, said: str) -> None:
     _, error, _ = start(module, [word])
-    assert isinstance(error, dg.Failure)
-    assert said in str(error.description)
+    assert isinstance(error, ProgramFailed)
+    assert said in str(error)
 
 
 def test_a_program_dies_with_the_step_that_is_killed(module: str, tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from platform_assets.core.dataset import SCHEMA, TRAINING, dataset_address
+from platform_assets.core.dataset import dataset_address
 from platform_assets.core.lake import Address, Lake, Publication, Revision
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import partitions
-from platform_assets.orchestration.resources import MlflowResource, WarehouseResource
 
 GROUP = "planner"
 DATASET_MODEL = "planner"
@@ -31,7 +30,8 @@ REPLAY_SCORES = dg.AssetKey(["planner", "replay_scores"])
 POLICY_VERSION = dg.AssetKey(["planner", "policy_version"])
 
 
-# One training or replay at a time (dagster.yaml): each takes all the cores or the accelerator that there are.
+# One training or replay at a time (dagster.yaml): each takes all the cores or the accelerator that there are. With one slot it
+# also keeps two of them from publishing the same week to a lake that needs `writer_pool`, without holding that for hours.
 TRAINING_POOL = "planner_training"
 
 
@@ -72,31 +72,6 @@ def fetch_all(lake: Lake, revisions: Mapping[str, Revision], name: str, scratch:
     return [lake.fetch(revision, name, scratch) for revision in revisions.values()]
 
 
-def fetch_folder(lake: Lake, revision: Revision, target: Path) -> Path:
-    """A revision's data files under their names below `target`."""
-    for file in revision.data_files:
-        path = target / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.symlink_to(lake.fetch(revision, file.name, target.parent / "fetched").absolute())
-    return target
-
-
-def fetch_dataset(lake: Lake, revision: Revision, scratch: Path) -> Path:
-    """A folder with a dataset's rows and the schema that its reader checks: from S3, `Lake.fetch` brings the rows alone."""
-    folder = scratch / "datasets" / revision.address.path.rpartition("/")[2]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SCHEMA).write_bytes(lake.read_side(revision, SCHEMA))
-    (folder / TRAINING).unlink(missing_ok=True)
-    (folder / TRAINING).symlink_to(lake.fetch(revision, TRAINING, scratch).absolute())
-    return folder
-
-
-def files_of(folder: Path) -> dict[str, Path]:
-    """Every file below a folder, by its relative name."""
-    return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def files_metadata(publication: Publication) -> dict[str, Any]:
     """What people see of published files."""
     revision = publication.revision
@@ -107,13 +82,3 @@ def files_metadata(publication: Publication) -> dict[str, Any]:
         "changed": publication.digest_changed,
         "files": dg.MetadataValue.json(sizes),
     }
-
-
-def services(mlflow: MlflowResource, warehouse: WarehouseResource) -> dict[str, str]:
-    """The variables by which a program finds the services of this run."""
-    return {"MLFLOW_TRACKING_URI": mlflow.resolve_uri(), "PLATFORM_WAREHOUSE_URL": warehouse.open().url}
-
-
-def words(options: Mapping[str, str]) -> list[str]:
-    """A command line's options; one without a value is left out."""
-    return [word for name, value in options.items() if value for word in (name, value)]

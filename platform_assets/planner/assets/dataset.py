@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, checks, partitioned, partitions
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource
@@ -129,7 +130,7 @@ def _publish(
         run_id=run_id,
         details={
             "dataset_version": partitions.dataset_date(week),
-            "checks": checks.to_details(built.outcomes),
+            "checks": to_details(built.outcomes),
             "not_point_in_time": list(built.summary.not_point_in_time),
         },
     )

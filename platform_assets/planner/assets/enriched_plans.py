@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, checks, partitioned, partitions
 from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
@@ -85,7 +86,7 @@ def _produce(
         details={
             "excluded": excluded,
             "not_point_in_time": list(enriched.not_point_in_time),
-            "checks": checks.to_details(outcomes),
+            "checks": to_details(outcomes),
         },
     )
     publication = lake.publish_table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import checks, partitioned, partitions
 from platform_assets.orchestration.automation import AFFECTED_DAYS
@@ -81,7 +82,7 @@ def _produce(
     published = {}
     for key, path, details in (
         (QUARANTINED_EVENTS, extracted.quarantined, {"quarantined": by_rule}),
-        (EVENTS, extracted.events, {"quarantined": by_rule, "checks": checks.to_details(outcomes)}),
+        (EVENTS, extracted.events, {"quarantined": by_rule, "checks": to_details(outcomes)}),
     ):
         lineage = Lineage(
             source_rows=extracted.source.rows, source_watermark=extracted.source.watermark,

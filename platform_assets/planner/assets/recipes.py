@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, checks, partitioned, partitions
 from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
@@ -58,7 +59,7 @@ def _produce(
     outcomes = [recipes.judge(extracted)]
     lineage = Lineage(
         source_rows=extracted.rows + len(extracted.refused), code_version=recipes.CODE_VERSION, run_id=context.run.run_id,
-        details={"checks": checks.to_details(outcomes), "refused": list(extracted.refused)},
+        details={"checks": to_details(outcomes), "refused": list(extracted.refused)},
     )  # fmt: skip
     publication = lake.publish_table(where, {catalogue.RECIPES: extracted.path}, lineage, expected=before)
     metadata = {**table_metadata(publication, extracted.path), "refused": list(extracted.refused)}

@@ -1,0 +1,122 @@
+"""One evaluated week's replay, from pinned inputs to recorded scores: always all of its rows, against the version that is active.
+
+Samples and other baselines are for the command line (`planner.replay`): what is published here is what gets judged. What does
+not belong here: planning and scoring rows (`planner.replay`), the records' form (`planner.replay_record`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platform_assets.core.folders import dataset_version, fetch_dataset
+from platform_assets.core.lake import Address, Lineage, Publication, Revision
+from platform_assets.core.quality import Outcome, to_details
+from platform_assets.core.registry import Registry, ReplayResult
+from platform_assets.core.step import ProgramFailed, Step, words
+from platform_assets.core.tracking import Run
+from platform_assets.planner import judgement, registration, replay, replay_record
+from platform_assets.planner.catalogue import RECIPES
+from platform_assets.planner.replay_record import Recorded, Sides
+
+PROGRAM = "platform_assets.planner.replay"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pinned revisions that a replay reads; `enriched` are the week's days, which know the plans drawn at random."""
+
+    dataset: Revision
+    model: Revision
+    recipes: Revision
+    enriched: tuple[Revision, ...]
+
+    @property
+    def revisions(self) -> list[Revision]:
+        """All of them."""
+        return [self.dataset, self.model, self.recipes, *self.enriched]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a week's replay became."""
+
+    publication: Publication
+    scores: Path
+    summary: Mapping[str, Any]
+    means: Mapping[str, Mapping[str, float]]
+    pictures: Mapping[str, bytes]
+    run: Run
+    outcomes: Sequence[Outcome]
+
+
+@dataclass
+class WeeklyReplay:
+    """`options` of the command line: how, not what, is replayed."""
+
+    step: Step
+    inputs: Inputs
+    address: Address
+    options: Mapping[str, str]
+
+    def produce(self) -> Replayed:
+        """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
+        before = self.step.lake.current(self.address)
+        sides = replay_record.sides(self.step.warehouse, self.step.tracking, self.inputs.model)
+        summary = self._replay(sides)
+        scores = self._output / replay.SCORES
+        outcomes = replay_record.judge(summary, self.inputs.dataset.rows or 0, scores)
+        lineage = Lineage(
+            inputs=tuple(revision.as_input() for revision in self.inputs.revisions),
+            code_version=replay_record.CODE_VERSION, run_id=self.step.run_id,
+            details={**sides.document(), "summary": summary, "checks": to_details(outcomes)},
+        )  # fmt: skip
+        publication = self.step.lake.publish_table(self.address, {replay.SCORES: scores}, lineage, expected=before)
+        means, dataset = judgement.means(scores), self.inputs.dataset
+        pictures = replay_record.pictures(means, dataset_version(dataset), sides)
+        recorded = Recorded(
+            sides, dataset_version(dataset), dataset, publication.revision, means, summary["households"]
+        )
+        run = self._record(recorded, pictures)
+        return Replayed(publication, scores, summary, means, pictures, run, outcomes)
+
+    @property
+    def _output(self) -> Path:
+        return self.step.folder / "replay"
+
+    def _replay(self, sides: Sides) -> dict[str, Any]:
+        """Run the program; what it says of a failure is kept beside the replays that succeeded."""
+        try:
+            return self.step.run_program(PROGRAM, self._words(sides))
+        except ProgramFailed as error:
+            dataset = self.inputs.dataset
+            failed = ReplayResult(
+                sides.candidate.id, sides.baseline.id, dataset_version(dataset), dataset.digest, error_message=str(error)
+            )  # fmt: skip
+            Registry(self.step.warehouse).record_replay(failed)
+            raise
+
+    def _words(self, sides: Sides) -> list[str]:
+        lake, folder = self.step.lake, self.step.folder
+        options = {
+            "model_name": registration.MODEL_NAME, "model_version": sides.model_version,
+            "baseline_version": str(sides.baseline.version),
+            "dataset": str(fetch_dataset(lake, self.inputs.dataset, folder)),
+            "recipes": str(lake.fetch(self.inputs.recipes, RECIPES, folder)),
+            "output": str(self._output), **self.options,
+        }  # fmt: skip
+        logged = [lake.fetch(revision, "enriched_plans.parquet", folder) for revision in self.inputs.enriched]
+        return [*words(options), *(word for path in logged for word in ("--logged", str(path)))]
+
+    def _record(self, recorded: Recorded, pictures: Mapping[str, bytes]) -> Run:
+        """One run in the tracking server and one row of exp.offline_replay_results for these scores."""
+        tags = recorded.tags()
+        run = self.step.finished_run(replay_record.EXPERIMENT, tags)
+        if run is None:
+            with self.step.tracking_run(replay_record.EXPERIMENT, tags) as run:
+                recorded.log(run, pictures, self.step.folder)
+                recorded.log_on_training(self.step.tracking)
+        recorded.write(self.step.warehouse, run.run_id)
+        return run
