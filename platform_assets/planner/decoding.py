@@ -22,9 +22,9 @@ from platform_assets.planner.language_model import (
     merge,
     prompt_ids,
 )
-from platform_assets.planner.model_documents import NF4, read_planner
+from platform_assets.planner.model_documents import BATCH_SIZE, NF4, read_planner
 from platform_assets.planner.plans import MOST_MEALS, PlanError, Request, most_meals
-from platform_assets.planner.policies import BATCH_SIZE, Proposal
+from platform_assets.planner.policies import Proposal
 from platform_assets.planner.prompt import PromptFormat
 
 INFEASIBLE = "no plan is feasible: no admissible recipe fits the budget"

@@ -26,6 +26,7 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BASE = "base.json"
 FILES, REFERENCE = "files", "reference"
 DTYPES = ("float32", "bfloat16", "float16")
+BATCH_SIZE = 64
 NF4 = "nf4"
 QUANTIZATIONS = ("", NF4)
 
@@ -71,7 +72,7 @@ class Decoding:
 
     dtype: str = "float32"
     """Of the weights: in float32 a plan does not depend on its batch."""
-    batch_size: int = 32
+    batch_size: int = BATCH_SIZE
     """Rows decoded at once."""
     seed: int = 0
     """Recorded only: nothing is drawn."""

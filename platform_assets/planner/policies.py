@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
+from platform_assets.planner.model_documents import BATCH_SIZE
 from platform_assets.planner.plans import InputContext, Plan, Recipe, Request
 from platform_assets.planner.validator import InfeasibleRequest, Intervention, validate
 
-BATCH_SIZE = 32
-
 __all__ = [
-    "BATCH_SIZE",
     "InfeasibleRequest", "Intervention", "Planned", "Policy", "Proposal", "Request", "run_policies", "run_policy",
 ]  # fmt: skip
 

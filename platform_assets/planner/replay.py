@@ -20,13 +20,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from platform_assets.planner.model_documents import DTYPES
+from platform_assets.planner.model_documents import BATCH_SIZE, DTYPES
 from platform_assets.planner.policies import Policy, run_policies
 from platform_assets.planner.replay_rows import LeakError, ReplayRow, Seen, Selection, select
 from platform_assets.planner.scoring import Scorer
 
 SCORES, SUMMARY = "replay_scores.parquet", "replay_summary.json"
-BATCH_SIZE = 32
 SAY_EVERY_SECONDS = 10.0
 
 

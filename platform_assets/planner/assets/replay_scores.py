@@ -28,8 +28,8 @@ CHECKS = (
 class ReplayConfig(dg.Config):
     """How to replay; what with is settled: the week's model and the active version, on every row."""
 
-    batch_size: int = 32
-    """Rows planned at a time; in float32 the plans do not depend on it."""
+    batch_size: int = 0
+    """Rows planned at a time, 0 for the program's own choice; in float32 the plans do not depend on it."""
     device: str = ""
     """cpu, cuda or cuda:1; CUDA where there is some when left out."""
     dtype: str = ""
@@ -37,7 +37,7 @@ class ReplayConfig(dg.Config):
 
     def options(self) -> dict[str, str]:
         """As options of the command line."""
-        return {"batch_size": str(self.batch_size), "device": self.device, "dtype": self.dtype}
+        return {"batch_size": str(self.batch_size or ""), "device": self.device, "dtype": self.dtype}
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
