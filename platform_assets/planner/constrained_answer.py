@@ -37,7 +37,7 @@ class DecodingError(RuntimeError):
 def grammar(recipe_ids: Sequence[str], most: int) -> str:
     """The answers with 1 to `most` of these ids, in Lark's notation as llguidance reads it."""
     for recipe_id in recipe_ids:
-        if not recipe_id or any(sign in recipe_id for sign in ' "\\') or not recipe_id.isprintable():
+        if not _can_stand(recipe_id):
             raise PlanError(f"recipe id {recipe_id!r} cannot stand in a plan: use letters, digits, - and _")
     bodies = " | ".join(json.dumps(f"{meals}{BETWEEN}") + " ID" * meals for meals in range(1, most + 1))
     ids = " | ".join(json.dumps(f" {recipe_id}") for recipe_id in recipe_ids)
@@ -55,13 +55,15 @@ class Answers:
         self.text_of = lru_cache(maxsize=None)(lambda token: self.vocabulary.decode_bytes([token]))
         self.spelling = lru_cache(maxsize=None)(self._spell)
         self.prefix_free = lru_cache(maxsize=KEPT_GRAMMARS)(_prefix_free)
+        self._shared = lru_cache(maxsize=KEPT_GRAMMARS)(lambda ids: _prefix_free(ids) and all(map(_can_stand, ids)))
         self._matcher = lru_cache(maxsize=KEPT_GRAMMARS)(self._compile)
 
     def begin(self, request: Request, most: int) -> ConstrainedAnswer:
         """An answer to a request, of at most `most` meals, which must be feasible (`plans.most_meals`)."""
         catalogue, candidates = tuple(request.recipes), tuple(recipe.id for recipe in request.candidates)
-        # One grammar for all households, each of which takes its own part of it, wherever an id shows its end.
-        matcher = self._matcher(catalogue if self.prefix_free(catalogue) else candidates, most)
+        # One grammar for all households, each of which takes its own part of it, wherever an id shows its end; an id that
+        # cannot stand in a plan is the trouble of those alone who may eat it.
+        matcher = self._matcher(catalogue if self._shared(catalogue) else candidates, most)
         return ConstrainedAnswer(self, matcher.deep_copy(), request, self.prefix_free(candidates))
 
     def _spell(self, recipe_id: bytes) -> tuple[int, ...]:
@@ -177,6 +179,11 @@ class ConstrainedAnswer:
         if end is not None:
             return said[1:end]
         return said[1:] if self._ends_itself and said[1:] in possible.prices else None
+
+
+def _can_stand(recipe_id: str) -> bool:
+    """Whether an id can be said between spaces and quotes."""
+    return bool(recipe_id) and not any(sign in recipe_id for sign in ' "\\') and recipe_id.isprintable()
 
 
 def _prefix_free(ids: tuple[str, ...]) -> bool:

@@ -49,3 +49,10 @@ def test_households_share_a_grammar() -> None:
     for admissible in ({"r001", "r002"}, {"r003", "r004"}, {"r001", "r004"}):
         answers.begin(household(admissible, set(RECIPES)), 2)
     assert answers._matcher.cache_info().misses == 1
+
+
+def test_an_id_that_cannot_stand_in_a_plan_troubles_only_those_who_may_eat_it() -> None:
+    answers, unspeakable = Answers(SPELLERS[True].tokenizer), replace(RECIPES["r001"], id="a b", prep_time_min=90)
+    request = household({"r002", "r003"}, set(RECIPES))
+    wide = Request(request.context, {**request.recipes, "a b": unspeakable})
+    assert list(answers.begin(wide, 2).options()) == list(SPELLERS[True].begin(request, 2).options())
