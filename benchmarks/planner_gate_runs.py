@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import in_own_process, run_command
 from benchmarks.planner_gate_world import World, shuffled_between_rows, shuffled_recipes, with_targets
-from platform_assets.planner.replay import BATCH_SIZE, Side, replay
+from platform_assets.planner.model_documents import BATCH_SIZE
+from platform_assets.planner.replay import replay
+from platform_assets.planner.replay_inputs import Side
 from platform_assets.planner.replay_rows import select
 
 if TYPE_CHECKING:
@@ -57,12 +59,12 @@ class Pair:
 class Unheld(Side):
     """A model without its grammar: it says what it likes."""
 
-    def load(self) -> Policy:
+    def load(self, batch_size: int = BATCH_SIZE) -> Policy:
         """The policy, decoding freely."""
         from platform_assets.planner.decoding import load_policy
 
         assert self.folder is not None
-        return load_policy(self.folder, constrained=False)
+        return load_policy(self.folder, constrained=False, batch_size=batch_size)
 
 
 def trainings(world: World, folder: Path) -> dict[str, Training]:

@@ -81,7 +81,7 @@ def judge(pair: pa.Table, folder: Path, limits: Thresholds = SMALL) -> Verdict:
     """The gate's verdict."""
     path = folder / "replay_scores.parquet"
     pq.write_table(pair, path)
-    return judgement.judge(path, "baseline", limits, {})
+    return judgement.judge(path, "candidate", "baseline", limits, {})
 
 
 def judge_by(pair: pa.Table, metric: Metric) -> Verdict:
@@ -151,14 +151,14 @@ def rejected_from(verdict: Verdict, metric: str, households: int, chance: float 
 
 
 def _correlations(pair: pa.Table, names: Sequence[str]) -> np.ndarray:
-    """(M, M) of the households' differences from the mean."""
+    """(M, M) of the households' differences from the mean, over the rows on which the gate judges each metric."""
     owners, residuals = np.asarray(pair["household_id"]), []
     for name in names:
-        both = (np.asarray(pair[f"{side}{name}"], np.float64) for side in (CANDIDATE, BASELINE))
-        # Undefined for a row, whatever was planned: equal there.
-        difference = np.nan_to_num(np.subtract(*both))
-        sums, sizes = statistics.cluster_sums(difference, owners)
-        residuals.append(sums - difference.mean() * sizes)
+        candidate, baseline = (np.asarray(pair[f"{side}{name}"], np.float64) for side in (CANDIDATE, BASELINE))
+        is_judged = ~np.isnan(baseline)
+        difference = np.where(is_judged, np.nan_to_num(candidate) - np.nan_to_num(baseline), 0.0)
+        from_mean = np.where(is_judged, difference - difference[is_judged].mean(), 0.0)
+        residuals.append(statistics.cluster_sums(from_mean, owners)[0])
     return np.corrcoef(residuals)
 
 

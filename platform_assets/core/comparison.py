@@ -25,9 +25,10 @@ class Metric:
     margin: in the metric's unit, or, with `margin_is_share`, as a share of the baseline's mean, which is then taken as given.
     at_least_equal: the estimate must not be worse than the baseline's either.
     gated: otherwise it is reported only.
-    subset: gated on these rows only (a name in `Comparison.subsets`), because on the others the baseline's own answer was
-    logged and is what the candidate is compared with. Where they are fewer than the minimum, the metric is "anchored": its
-    comparison on all rows is reported and does not count.
+    subset: gated on these rows only (a name in `Comparison.subsets`), because the others do not judge it: one of the two gave
+    the answer that was logged, or the baseline has no value. As everywhere, nothing passes on fewer than the minimum.
+    may_be_anchored: below the minimum a metric on a subset is left to an online experiment ("anchored"), and the others decide.
+    more_rows: what gives more of its rows, for the reasons.
     """
 
     name: str
@@ -37,10 +38,14 @@ class Metric:
     at_least_equal: bool = False
     gated: bool = True
     subset: str | None = None
+    may_be_anchored: bool = False
+    more_rows: str = "compare on more rows"
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.margin) and self.margin >= 0):
             raise ValueError(f"{self.name}: the margin is {self.margin}; give a finite number of 0 or more")
+        if self.may_be_anchored and self.at_least_equal:
+            raise ValueError(f"{self.name} must be at least equal, which nobody may leave open: it cannot be anchored")
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Thresholds:
     """When a verdict may be reached. Lower minimums need a name of their own, which every verdict then carries.
 
     slice_floor: a slice blocks when a metric's upper bound in it is below this and below minus the metric's margin.
-    slice_minimum_clusters: a smaller slice is reported as too small; below it the bounds' errors exceed 10 % where a few
+    slice_minimum_clusters: a smaller slice is reported as too small, and a smaller subset is no proof of a loss; below it the bounds' errors exceed 10 % where a few
     large losses make the difference (measured with 10 households: 11 % at nominal 5 %).
     must_not_fail: (dimension, value) of slices in which no gated metric may fail.
     cluster: what one cluster is called in reasons.

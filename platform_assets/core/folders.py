@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.core.dataset import SCHEMA, TRAINING
+from platform_assets.core.digest import digest_files, sha256_of
 from platform_assets.core.lake import Lake, Revision
 
 
@@ -41,6 +42,11 @@ def dataset_version(revision: Revision) -> str:
 def files_of(folder: Path) -> dict[str, Path]:
     """Every file below a folder, by its relative name."""
     return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def folder_digest(folder: Path) -> str:
+    """The digest that `Lake.publish_files` gives to a folder's files."""
+    return digest_files((name, sha256_of(path)) for name, path in files_of(folder).items())
 
 
 def local_manifest(path: Path) -> dict[str, Any]:

@@ -4,6 +4,10 @@ Non-inferiority, metric by metric: a metric passes when the lower bound of (cand
 fails when even the upper bound is below it, and is inconclusive otherwise or with too few rows. A hard constraint is broken
 by one row. What does not belong here: reading scores, keeping verdicts (`core.registry`), moving anything.
 
+Nothing passes on fewer rows than the minimum. A metric whose own rows are too few, while the whole comparison has enough,
+fails on a loss that these rows prove. Otherwise it is inconclusive, and so is the verdict, unless it may be left to an online
+experiment ("anchored"): then the others decide.
+
 Every slice is looked at with every metric at the same alpha, so that among many slices some bound is wrong; a slice blocks
 only beyond the slice floor, which an equal candidate reaches in about none of them.
 """
@@ -95,7 +99,8 @@ def _judge_metric(
     inside = everywhere if metric.subset is None else comparison.subset(metric.subset)
     bounds = _bounds(metric, comparison, codes, inside, thresholds)
     on_all = None if metric.subset is None else _bounds_if_finite(metric, comparison, codes, everywhere, thresholds)
-    status, why = _status(metric, bounds, thresholds)
+    is_whole_enough = _is_enough(len(codes), int(codes.max()) + 1, thresholds)
+    status, why = _status(metric, bounds, is_whole_enough, thresholds)
     if bounds is None:
         return MetricResult(metric, status, f"{metric.name} is {status}{why}", None, on_all)
     return MetricResult(
@@ -103,24 +108,37 @@ def _judge_metric(
     )
 
 
-def _status(metric: Metric, bounds: Bounds | None, thresholds: Thresholds) -> tuple[Status, str]:
+def _is_enough(rows: int, clusters: int, thresholds: Thresholds) -> bool:
+    return rows >= thresholds.minimum_rows and clusters >= thresholds.minimum_clusters
+
+
+def _status(metric: Metric, bounds: Bounds | None, is_whole_enough: bool, thresholds: Thresholds) -> tuple[Status, str]:
     """A metric's status, and what to do about it."""
-    rows, clusters = (bounds.rows, bounds.clusters) if bounds else (0, 0)
-    is_small = rows < thresholds.minimum_rows or clusters < thresholds.minimum_clusters
-    minimum = f"{thresholds.minimum_rows:,} rows / {thresholds.minimum_clusters:,} {thresholds.cluster}s"
     if not metric.gated:
         return "reported", ""
-    if metric.subset is not None and is_small:
-        return (
-            "anchored",
-            f"; {metric.subset} has {rows:,} rows of the minimum of {minimum}: left to an online experiment",
-        )
-    if bounds is None or is_small:
-        return "inconclusive", f"; the minimum is {minimum}: compare on more rows"
+    if bounds is None or not _is_enough(bounds.rows, bounds.clusters, thresholds):
+        return _status_of_few(metric, bounds, is_whole_enough, thresholds)
     status = _against_margin(bounds)
     if status == "pass" and metric.at_least_equal and bounds.estimate < 0:
         return "inconclusive", "; within the margin, but the estimate must not be below the baseline's"
     return status, _advice(status, bounds, thresholds)
+
+
+def _status_of_few(
+    metric: Metric, bounds: Bounds | None, is_whole_enough: bool, thresholds: Thresholds
+) -> tuple[Status, str]:
+    """With fewer rows than the minimum: never a pass."""
+    minimum = f"the minimum is {thresholds.minimum_rows:,} rows / {thresholds.minimum_clusters:,} {thresholds.cluster}s"
+    if metric.subset is None:
+        return "inconclusive", f"; {minimum}: {metric.more_rows}"
+    rows, clusters = (bounds.rows, bounds.clusters) if bounds else (0, 0)
+    found = f"; {metric.subset}: {rows:,} rows / {clusters:,} {thresholds.cluster}s, {minimum}"
+    is_proof = is_whole_enough and clusters >= thresholds.slice_minimum_clusters
+    if bounds is not None and is_proof and _against_margin(bounds) == "fail":
+        return "fail", f"{found}, but they prove a loss beyond the margin"
+    if metric.may_be_anchored:
+        return "anchored", f"{found}: left to an online experiment"
+    return "inconclusive", f"{found}: {metric.more_rows}"
 
 
 def _against_margin(bounds: Bounds) -> Outcome:

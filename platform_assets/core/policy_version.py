@@ -15,20 +15,20 @@ from typing import Any, Literal
 
 Status = Literal["registered", "candidate", "rejected", "active", "deprecated", "archived"]
 STATUS_AFTER: Mapping[str, Status] = {"pass": "candidate", "fail": "rejected", "inconclusive": "registered"}
-IS_BETTER = {"pass": True, "fail": False, "inconclusive": None}
+IS_BETTER: Mapping[str, bool | None] = {"pass": True, "fail": False, "inconclusive": None}
 # The replay's aggregates that have a column of their own.
 SCORE_COLUMNS = (
     "plan_alignment_score", "constraint_respect_score", "edit_distance_score", "meal_diversity_score",
     "leftovers_utility_score", "offline_eval_score",
 )  # fmt: skip
-# What the tag `stage` of a model version may say while its policy version has a status.
-_STAGES: Mapping[str, tuple[str, ...]] = {
-    "registered": ("training",),
-    "candidate": ("candidate",),
-    "rejected": ("training", "archived"),
-    "active": ("production",),
-    "deprecated": ("archived",),
-    "archived": ("archived",),
+# What the tag `stage` of a model version says while its policy version has a status.
+STAGE_OF: Mapping[Status, str] = {
+    "registered": "training",
+    "candidate": "candidate",
+    "rejected": "archived",
+    "active": "production",
+    "deprecated": "archived",
+    "archived": "archived",
 }
 
 
@@ -92,6 +92,23 @@ class RecordedVerdict:
     document: Mapping[str, Any]
 
 
+def is_settled_by_verdicts(status: Status) -> bool:
+    """Whether verdicts may still move a version; what serves, or served, is moved by promotion and rollback alone."""
+    return status in STATUS_AFTER.values()
+
+
+def rests_on(version: PolicyVersion, outcome: str, evaluated_week: date) -> bool:
+    """Whether a verdict that is new becomes the one that the version's status rests on.
+
+    The newest decides, in both directions: a candidate that fails on a later week, or on the same one replayed anew with late
+    data, is a candidate no more, and one that was rejected may pass so. An older week than the one that the status rests on
+    decides nothing, and an inconclusive verdict takes nothing back.
+    """
+    is_older = version.evaluated_week is not None and evaluated_week < version.evaluated_week
+    decides = outcome != "inconclusive" or version.status == "registered"
+    return is_settled_by_verdicts(version.status) and decides and not is_older
+
+
 def document_digest(document: Mapping[str, Any]) -> str:
     """A verdict's identity: the same for the same content, whatever the order of its keys."""
     text = json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -119,7 +136,7 @@ def _tag_differences(row: PolicyVersion, tags: Mapping[str, str]) -> Iterator[st
             yield f"{_named(row)} has the {name} {wanted}, but MLflow's tag says {tags[name]}"
     # A version that was killed between its registration and its first tag is in step: a re-run sets the tag.
     stage = tags.get("stage", "training")
-    if stage not in _STAGES[row.status]:
+    if stage != STAGE_OF[row.status]:
         yield f"{_named(row)} is {row.status}, but MLflow's tag stage says {stage}: run the policy version's asset again"
 
 

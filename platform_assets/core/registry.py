@@ -1,10 +1,11 @@
 """Policies, their versions, replays and verdicts in schema exp: every write may be repeated, none undoes a later one.
 
 A run that is killed anywhere is started again and calls the same functions with the same values: there is one version per
-registered model, one row per replay, one verdict per version, week and replay. A status moves from registered to candidate
-or rejected by a verdict, and by none from anywhere else; the verdict of an older week than the one on record is kept as
-history only, so that a backfill moves nothing back. What does not belong here: judging (`core.gate`), MLflow
-(`core.tracking`), promotion.
+registered model, one row per replay, one verdict per version, week and replay. Verdicts move a status between registered,
+candidate and rejected: the newest decides, of the latest week and within it of the replay that was judged last, whether it
+promotes or rejects (`policy_version.rests_on`). An inconclusive one takes nothing back, that of an older week is kept as history
+only, so that a backfill moves nothing back, and what serves or served is moved by none. What does not belong here: judging
+(`core.gate`), MLflow (`core.tracking`), promotion.
 """
 
 from __future__ import annotations

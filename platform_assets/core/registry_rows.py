@@ -17,6 +17,7 @@ from platform_assets.core.policy_version import (
     PolicyVersion,
     ReplayResult,
     document_digest,
+    rests_on,
 )
 from platform_assets.core.warehouse import WarehouseError
 
@@ -138,7 +139,7 @@ def show_verdict(
     evaluated_week: date,
     replay_digest: str,
 ) -> None:
-    """On the replay's row, and on the version's as long as its status may move and no later week has been judged."""
+    """On the replay's row, and on the version's where its status rests on this verdict from now on."""
     from psycopg.types.json import Jsonb
 
     outcome, verdict = document["outcome"], Jsonb(dict(document))
@@ -147,8 +148,7 @@ def show_verdict(
         " WHERE policy_version_id = %s AND replay_digest = %s AND verdict IS NULL",
         [verdict, IS_BETTER[outcome], version.id, replay_digest],
     )
-    is_older = version.evaluated_week is not None and evaluated_week < version.evaluated_week
-    if version.status == "registered" and not is_older:
+    if rests_on(version, outcome, evaluated_week):
         connection.execute(
             "UPDATE exp.policy_versions SET status = %s, verdict = %s, evaluated_week = %s, updated_at = now() WHERE id = %s",
             [STATUS_AFTER[outcome], verdict, evaluated_week, version.id],

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from platform_assets.core.comparison import Metric, Thresholds
+from platform_assets.core.policy_version import IS_BETTER
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-# anchored: gated, but the rows on which it may be judged are too few; reported: not gated.
+# anchored: gated, but its own rows are too few, and an online experiment is to tell; reported: not gated.
 Status = Literal["pass", "fail", "inconclusive", "anchored", "reported"]
-DOCUMENT_VERSION = 1
+DOCUMENT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Verdict:
     @property
     def is_better_than_baseline(self) -> bool | None:
         """Whether it passed; None when inconclusive. Passing is: nowhere worse by more than a margin."""
-        return {"pass": True, "fail": False, "inconclusive": None}[self.outcome]
+        return IS_BETTER[self.outcome]
 
     def result(self, metric: str) -> MetricResult:
         """One metric's result; raises KeyError for a metric that was not compared."""

@@ -143,8 +143,6 @@ class MlflowResource(dg.ConfigurableResource):
         return self.open().finished_run(experiment, named)
 
     def _open_parent(self, context: dg.AssetExecutionContext, experiment: str, run_id: str) -> Any:
-        from dagster_mlflow.resources import MlFlow
-
         # The class is what the `mlflow_tracking` resource yields. It is built here rather than as a resource because
         # importing it loads mlflow (seconds, 200 MB), which definitions and most assets must not pay for.
         config = {"experiment_name": experiment, "mlflow_tracking_uri": self.resolve_uri(), "mlflow_run_id": run_id}
@@ -153,6 +151,8 @@ class MlflowResource(dg.ConfigurableResource):
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.BetaWarning)  # the class is beta; what is used of it is pinned by tests
+            from dagster_mlflow.resources import MlFlow
+
             return MlFlow(run)
 
 

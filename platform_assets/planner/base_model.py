@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from platform_assets.core import digest, transform
 from platform_assets.core.folders import local_file
 from platform_assets.planner import base_identity
 from platform_assets.planner.catalogue import RECIPES, Catalogue
-from platform_assets.planner.model_documents import BASE, ModelError
+from platform_assets.planner.model_documents import BASE, DTYPES, ModelError
 from platform_assets.planner.plans import PlanError, Recipe
 
 TINY = "tiny"
@@ -52,18 +52,46 @@ def learned_recipes(catalogue: Catalogue) -> dict[str, Recipe]:
     }
 
 
-def fingerprint(model_base: str, revision: str, tiny_steps: int, catalogue: Catalogue) -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """Which base model: `tiny`, a local folder, or a hub id at a commit, branch or tag (the newest commit when left out).
+
+    `dtype` is that of a reference's weights, where they are trained without mixed precision and where they are served; tiny is
+    float32 throughout. `tiny_steps` are tiny's alone.
+    """
+
+    model_base: str = TINY
+    revision: str = ""
+    dtype: str = DTYPES[0]
+    tiny_steps: int = 3000
+
+    def __post_init__(self) -> None:
+        """Raises ModelError."""
+        if self.dtype not in DTYPES or (self.model_base == TINY and self.dtype != DTYPES[0]):
+            raise ModelError(
+                f"the dtype of {self.model_base} is {self.dtype!r}: {TINY} is {DTYPES[0]}, others one of {DTYPES}"
+            )
+
+    def resolved(self) -> Wanted:
+        """With what its name means now: asked once, so that what is written is what was compared. Raises ModelError."""
+        if self.model_base == TINY:
+            return replace(self, revision="")
+        found = base_identity.identify(self.model_base, self.revision)
+        return replace(self, model_base=found.model_base, revision=found.revision)
+
+
+def fingerprint(wanted: Wanted, catalogue: Catalogue) -> str:
     """Everything that decides what the base model is: equal fingerprints are equal models.
 
     A local folder is read whole, of a hub id the commit is asked; raises ModelError where there is none.
     """
     content: dict[str, Any] = {"code_version": CODE_VERSION}
-    if model_base == TINY:
+    if wanted.model_base == TINY:
         recipes = [asdict(recipe) for recipe in learned_recipes(catalogue).values()]
         libraries = {name: version(name) for name in _LIBRARIES}
-        content |= {"model_base": TINY, "steps": tiny_steps, "recipes": recipes, "libraries": libraries}
+        content |= {"model_base": TINY, "steps": wanted.tiny_steps, "recipes": recipes, "libraries": libraries}
     else:
-        content |= asdict(base_identity.identify(model_base, revision))
+        content |= {**asdict(base_identity.identify(wanted.model_base, wanted.revision)), "dtype": wanted.dtype}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -72,17 +100,17 @@ def advised_options(model_base: str) -> dict[str, str]:
     return dict(_TINY_TRAINING) if model_base == TINY else {}
 
 
-def build(model_base: str, revision: str, tiny_steps: int, recipes: Path, output: Path) -> dict[str, Any]:
+def build(wanted: Wanted, recipes: Path, output: Path) -> dict[str, Any]:
     """Write the base folder and return its description; raises ModelError naming what is wrong with a base model."""
-    if model_base != TINY:
-        return base_identity.write_reference(model_base, revision, output)
+    if wanted.model_base != TINY:
+        return base_identity.write_reference(wanted.model_base, wanted.revision, output, wanted.dtype)
     from platform_assets.planner import language_model, tiny
     from platform_assets.training import program
 
     if not recipes.is_file():
         raise ModelError(f"there is no catalogue {recipes}: name the recipes.parquet that planner/recipes published")
     with language_model.without_progress_bars():
-        options = tiny.TinyOptions(steps=tiny_steps)
+        options = tiny.TinyOptions(steps=wanted.tiny_steps)
         return tiny.build_tiny(learned_recipes(Catalogue.read(recipes)), output, options, progress=program.say)
 
 
@@ -100,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--revision", default="", help="of a hub id: a commit, branch or tag; the newest commit when left out"
     )
-    parser.add_argument("--tiny_steps", type=int, default=3000)
+    parser.add_argument("--dtype", default=DTYPES[0], choices=DTYPES, help="of the weights of a folder or hub id")
+    parser.add_argument("--tiny_steps", type=int, default=Wanted.tiny_steps)
     parser.add_argument(
         "--recipes",
         type=Path,
@@ -112,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> Mapping[str, Any]:
         recipes = local_file(options.recipes, RECIPES)
-        return build(options.model_base, options.revision, options.tiny_steps, recipes, options.output)
+        wanted = Wanted(options.model_base, options.revision, options.dtype, options.tiny_steps)
+        return build(wanted, recipes, options.output)
 
     return program.run(work, (ModelError, PlanError))
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from platform_assets.planner.plan_documents import read_recipe
-from platform_assets.planner.plans import Recipe
+from platform_assets.planner.plans import PlanError, Recipe
 
 RECIPES = "recipes.parquet"
 
@@ -35,9 +35,13 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: Path) -> Catalogue:
-        """From recipes.parquet."""
+        """From recipes.parquet; raises PlanError when there is none."""
         import pyarrow.parquet as pq
 
+        if not path.is_file():
+            raise PlanError(
+                f"there is no catalogue {path}: name the {RECIPES} or the week's folder that planner/recipes published"
+            )
         return cls(pq.read_table(path).to_pylist())
 
     def as_of(self, moment: datetime) -> Mapping[str, Recipe]:
@@ -54,7 +58,7 @@ class Catalogue:
 
     @property
     def latest(self) -> Mapping[str, Recipe]:
-        """Id -> the newest version of all; what serving uses."""
+        """Id -> the newest version of all, whenever it counts."""
         return self.as_of(max(self._visible_from)) if self._visible_from else {}
 
     @property

@@ -147,11 +147,15 @@ def _named(device: Any) -> str:
 
 
 def load_policy(
-    model_folder: Path, device: str | None = None, constrained: bool = True, dtype: str | None = None
+    model_folder: Path,
+    device: str | None = None,
+    constrained: bool = True,
+    dtype: str | None = None,
+    batch_size: int | None = None,
 ) -> LanguageModelPlanner:
     """The policy of a model folder, which decodes as planner.json says; `constrained` False lets it say what it likes.
 
-    `device` None is CUDA where there is some, else the processor; `dtype` None is planner.json's. Raises ModelError.
+    `device` None is CUDA where there is some, else the processor; `dtype` and `batch_size` None are planner.json's. Raises ModelError.
     """
     model, tokenizer, form = load_planner(model_folder, device or default_device(), dtype)
     decoding = read_planner(model_folder).decoding
@@ -160,5 +164,5 @@ def load_policy(
         # in 4 bits nearly all.
         model = merge(model)
     return LanguageModelPlanner(
-        model, tokenizer, form, decoding.batch_size, decoding.seed, constrained, decoding.max_meals
+        model, tokenizer, form, batch_size or decoding.batch_size, decoding.seed, constrained, decoding.max_meals
     )

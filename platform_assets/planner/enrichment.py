@@ -96,3 +96,9 @@ def count_excluded(engine: Engine, excluded: Path) -> dict[str, int]:
     """Plans left out, per reason."""
     rows = engine.rows("SELECT reason, count(*) AS rows FROM excluded GROUP BY 1 ORDER BY 1", {"excluded": [excluded]})
     return {row["reason"]: row["rows"] for row in rows}
+
+
+def count_generated(engine: Engine, events: Path) -> int:
+    """Plans that the app made on a day, accepted or not: what the accepted ones were selected from."""
+    sql = "SELECT count(DISTINCT plan_id) AS plans FROM events WHERE event_type = 'plan_generated'"
+    return engine.rows(sql, {"events": [events]})[0]["plans"]

@@ -4,14 +4,17 @@ Margins are those of the planner's design: alignment and edits .02, diversity an
 the combined score .01 and not below the baseline, raw violations one point. Alignment and edits are near duplicates and
 together .70 of the combined score.
 
-Alignment rewards the policy that logged: an accepted plan is its plan, edited. Rows that the baseline logged and did not draw at
-random therefore judge neither of the two, nor the combined score; where too few others are left, they are anchored (reported). Cost is gated against
-another model; the heuristic costs nothing, which says nothing about what a better plan may cost.
+Alignment rewards the policy that logged: an accepted plan is its plan, edited. Rows that either of the two logged and did not draw
+at random therefore judge neither alignment and edits nor the combined score. Where too few others are left, alignment and edits
+are left to an online experiment, unless even those show a loss; the combined score must be at least equal, and without it there
+is no pass. A metric is judged on the rows where the baseline has a value. Cost is gated against another model; the heuristic
+costs nothing, which says nothing about what a better plan may cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,9 @@ from platform_assets.core.gate import Comparison, Metric, Thresholds, Verdict, d
 
 ALIGNMENT, EDITS, DIVERSITY, LEFTOVERS = "plan_alignment", "edit_distance_score", "meal_diversity", "leftovers_utility"
 OFFLINE, RESPECT, RAW_RESPECT, COST = "offline_eval_score", "constraint_respect", "raw_constraint_respect", "tokens"
-NOT_CHOSEN = "rows that the baseline did not choose"
+NOT_CHOSEN = "rows that neither policy chose"
+MORE_WEEKS = "judge on more weeks"
+MORE_NOT_CHOSEN = f"log more plans at random, or {MORE_WEEKS}"
 UNSEEN = ("household", "unseen")
 REPORTED = ("slot_match", "added_hit", "removed_avoided", "edit_prediction_error", "raw_offline_eval_score")
 SLICE = "slice_"
@@ -39,31 +44,30 @@ def thresholds(rows: int, households: int) -> Thresholds:
     return Thresholds(name=name, minimum_rows=rows, minimum_clusters=households, must_not_fail=(UNSEEN,))
 
 
-def metrics(baseline_logged: bool, baseline_costs: bool) -> list[Metric]:
-    """What is compared, and the margins."""
-    subset = NOT_CHOSEN if baseline_logged else None
+def metrics(either_chose: bool, baseline_costs: bool) -> list[Metric]:
+    """What is compared, and the margins; `either_chose`: some rows' answers are the candidate's or the baseline's own."""
+    subset, more = (NOT_CHOSEN, MORE_NOT_CHOSEN) if either_chose else (None, MORE_WEEKS)
     return [
-        Metric(OFFLINE, 0.01, at_least_equal=True, subset=subset),
-        Metric(ALIGNMENT, 0.02, subset=subset),
-        Metric(EDITS, 0.02, subset=subset),
-        Metric(DIVERSITY, 0.05, margin_is_share=True),
-        Metric(LEFTOVERS, 0.05, margin_is_share=True),
-        Metric(RAW_RESPECT, 0.01),
-        Metric(COST, 0.10, margin_is_share=True, higher_is_better=False, gated=baseline_costs),
+        Metric(OFFLINE, 0.01, at_least_equal=True, subset=subset, more_rows=more),
+        Metric(ALIGNMENT, 0.02, subset=subset, may_be_anchored=either_chose, more_rows=more),
+        Metric(EDITS, 0.02, subset=subset, may_be_anchored=either_chose, more_rows=more),
+        Metric(DIVERSITY, 0.05, margin_is_share=True, more_rows=MORE_WEEKS),
+        Metric(LEFTOVERS, 0.05, margin_is_share=True, more_rows=MORE_WEEKS),
+        Metric(RAW_RESPECT, 0.01, more_rows=MORE_WEEKS),
+        Metric(COST, 0.10, margin_is_share=True, higher_is_better=False, gated=baseline_costs, more_rows=MORE_WEEKS),
     ]
 
 
-def judge(scores: Path, baseline_id: str, limits: Thresholds, digests: Mapping[str, str]) -> Verdict:
-    """The verdict over replay_scores.parquet; `baseline_id` is the baseline's id, by which rows name who logged them."""
+def judge(scores: Path, candidate_id: str, baseline_id: str, limits: Thresholds, digests: Mapping[str, str]) -> Verdict:
+    """The verdict over replay_scores.parquet; the ids are the policy versions', by which rows name who logged them."""
     import pyarrow.parquet as pq
 
     columns = {name: column.to_numpy(zero_copy_only=False) for name, column in zip_columns(pq.read_table(scores))}
-    compared = metrics(
-        baseline_logged=bool((columns["logged_by"] == baseline_id).any()),
-        baseline_costs=bool(columns[f"baseline_{COST}"].any()),
-    )
-    not_chosen = columns["randomised"].astype(bool) | (columns["logged_by"] != baseline_id)
-    return decide(_comparison(columns, compared, not_chosen), compared, limits, digests)
+    logged = (columns["logged_by"] == candidate_id) | (columns["logged_by"] == baseline_id)
+    not_chosen = columns["randomised"].astype(bool) | ~logged
+    compared = metrics(not not_chosen.all(), bool(columns[f"baseline_{COST}"].any()))
+    judged, subsets = _where_defined(compared, columns, {NOT_CHOSEN: not_chosen})
+    return decide(_comparison(columns, judged, subsets), judged, limits, digests)
 
 
 def zip_columns(table: Any) -> list[tuple[str, Any]]:
@@ -87,32 +91,51 @@ def means(scores: Path, sides: Sequence[str] = ("candidate", "baseline")) -> dic
     return found
 
 
-def _comparison(columns: Mapping[str, np.ndarray], compared: Sequence[Metric], not_chosen: np.ndarray) -> Comparison:
-    sides: dict[str, dict[str, np.ndarray]] = {"candidate": {}, "baseline": {}}
+def _where_defined(
+    compared: Iterable[Metric], columns: Mapping[str, np.ndarray], subsets: Mapping[str, np.ndarray]
+) -> tuple[list[Metric], dict[str, np.ndarray]]:
+    """The metrics, each on the rows where the baseline has a value, and all subsets; what is defined everywhere stays as it is.
+
+    On the others there is nothing to compare with, and a tie there would thin out what is lost elsewhere.
+    """
+    judged, found = [], dict(subsets)
     for metric in compared:
-        candidate, baseline = _defined(columns[f"candidate_{metric.name}"], columns[f"baseline_{metric.name}"])
-        sides["candidate"][metric.name], sides["baseline"][metric.name] = candidate, baseline
+        is_defined = ~np.isnan(_numbers(columns[f"baseline_{metric.name}"]))
+        if not is_defined.all():
+            rows, inside = (f"{metric.subset},", found[metric.subset]) if metric.subset else ("rows", True)
+            name = f"{rows} where the baseline has {metric.name}"
+            found[name], metric = is_defined & inside, replace(metric, subset=name)
+        judged.append(metric)
+    return judged, found
+
+
+def _comparison(
+    columns: Mapping[str, np.ndarray], compared: Sequence[Metric], subsets: Mapping[str, np.ndarray]
+) -> Comparison:
+    baseline = {metric.name: _numbers(columns[f"baseline_{metric.name}"]) for metric in compared}
+    candidate = {metric.name: _candidates(metric, columns, baseline[metric.name]) for metric in compared}
     slices = {name.removeprefix(SLICE): values.tolist() for name, values in columns.items() if name.startswith(SLICE)}
     return Comparison(
         row_ids=columns["plan_id"].tolist(),
         clusters=columns["household_id"].tolist(),
-        candidate=sides["candidate"],
-        baseline=sides["baseline"],
+        candidate=candidate,
+        baseline=baseline,
         constraints={RESPECT: columns[f"candidate_{RESPECT}"]},
         slices=slices,
-        subsets={NOT_CHOSEN: not_chosen.tolist()},
+        subsets={name: inside.tolist() for name, inside in subsets.items()},
     )
 
 
-def _defined(candidate: np.ndarray, baseline: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sides' values with a number in every row.
+def _candidates(metric: Metric, columns: Mapping[str, np.ndarray], baseline: np.ndarray) -> np.ndarray:
+    """The candidate's values.
 
-    Where the row has none for either, the two are equal there. Where only the candidate has none (a single meal, say, has no
-    diversity), it gets 0: to plan less must not be a way around a metric.
+    Where it alone has none (a single meal, say, has no diversity), it gets 0: to plan less must not be a way around a metric.
+    Where less is better 0 would be the best there is, and the gate refuses what is undefined.
     """
-    candidate, baseline = np.asarray(candidate, np.float64), np.asarray(baseline, np.float64)
-    usual = float(np.nanmean(baseline)) if np.isfinite(baseline).any() else 0.0
-    missing = ~np.isfinite(baseline)
-    lost = ~np.isfinite(candidate) & ~missing
-    candidate = np.where(lost, 0.0, np.where(missing, usual, candidate))
-    return candidate, np.where(missing, usual, baseline)
+    candidate = _numbers(columns[f"candidate_{metric.name}"])
+    lost = np.isnan(candidate) & ~np.isnan(baseline) & metric.higher_is_better
+    return np.where(lost, 0.0, candidate)
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    return np.asarray(column, np.float64)

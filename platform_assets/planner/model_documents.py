@@ -46,13 +46,23 @@ class BaseModel:
     dtype: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def identity(self) -> str:
+        """What a training from it rests on: which weights, in which numbers."""
+        return f"{self.digest}:{self.dtype}"
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> BaseModel:
+        """From base.json; raises KeyError."""
+        return cls(**{each.name: document[each.name] for each in fields(cls)})
+
 
 def read_base(folder: Path) -> BaseModel:
     """The description of a base folder; raises ModelError."""
     path = folder / BASE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        base = BaseModel(**{each.name: document[each.name] for each in fields(BaseModel)})
+        base = BaseModel.from_document(document)
     except FileNotFoundError:
         raise ModelError(
             f"{folder} is no base folder, it has no {BASE}: give a folder that planner/base_model wrote"

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from platform_assets.core.model_versions import STAGE
-from platform_assets.core.policy_version import RecordedVerdict
+from platform_assets.core.policy_version import STAGE_OF, RecordedVerdict, is_settled_by_verdicts
 from platform_assets.core.quality import Outcome
 from platform_assets.core.registry import Conflict, PolicyVersion
 from platform_assets.core.tracking import Tracking
@@ -19,11 +19,15 @@ from platform_assets.core.verdict import Verdict
 from platform_assets.planner import registration
 from platform_assets.planner.plans import PlanError
 
-STAGE_OF = {"registered": "training", "candidate": "candidate", "rejected": "archived"}
+_DECIDES_PLANS = {"dtype", "quantization", "max_meals"}
 
 
 class OtherBaseline(PlanError):
     """A replay against another version than the active one was to be judged."""
+
+
+class OtherDecoding(PlanError):
+    """A replay that decoded otherwise than its versions are served was to be judged."""
 
 
 def require_active_baseline(versions: Iterable[PolicyVersion], compared: Mapping[str, Any]) -> None:
@@ -39,6 +43,19 @@ def require_active_baseline(versions: Iterable[PolicyVersion], compared: Mapping
             f"the replay compared version {compared['candidate']['version']} with {compared['baseline']['version']}, the "
             f"active one is {active[-1].version}: materialise planner/replay_scores of this week again"
         )
+
+
+def require_as_served(versions: Iterable[PolicyVersion], compared: Mapping[str, Any]) -> None:
+    """Raises OtherDecoding unless both sides of a replay decoded as their versions are served: what is judged is what serves."""
+    defaults = {each.id: each.config_defaults.get("decoding", {}) for each in versions}
+    for name, replayed in compared["summary"].get("decoding", {}).items():
+        served = defaults.get(compared[name]["id"], {})
+        for setting in sorted(_DECIDES_PLANS & replayed.keys() & served.keys()):
+            if replayed[setting] != served[setting]:
+                raise OtherDecoding(
+                    f"the {name}, version {compared[name]['version']}, was replayed with {setting} {replayed[setting]!r} and is "
+                    f"served with {served[setting]!r}: replay it where it can be loaded as it is served"
+                )
 
 
 def on_record(recorded: Iterable[RecordedVerdict], week: date, replay_digest: str) -> RecordedVerdict | None:
@@ -65,15 +82,25 @@ def settle(known: RecordedVerdict | None, verdict: Verdict) -> Mapping[str, Any]
     return known.document
 
 
-def tag(tracking: Tracking, version: PolicyVersion, verdict: Verdict) -> None:
-    """Tell MLflow's version what became of it: `stage` by the status that counts now, and the newest verdict's outcome.
+def tag(tracking: Tracking, version: PolicyVersion) -> None:
+    """Tell MLflow's version what became of it."""
+    registration.versions(tracking).set_tags(version.model_version or "", tags(version))
+
+
+def tags(version: PolicyVersion) -> dict[str, str]:
+    """The status as `stage`, and the verdict that it rests on: no other, or the two would contradict each other.
 
     A version that serves, or served, keeps the stage it has.
     """
-    tags = {"verdict": verdict.outcome, "verdict_thresholds": verdict.label, "verdict_reason": verdict.reasons[0][:500]}
-    if version.status in STAGE_OF:
-        tags[STAGE] = STAGE_OF[version.status]
-    registration.versions(tracking).set_tags(version.model_version or "", tags)
+    found = {STAGE: STAGE_OF[version.status]} if is_settled_by_verdicts(version.status) else {}
+    if version.verdict is None or version.evaluated_week is None:
+        return found
+    return found | {
+        "verdict": version.verdict["outcome"],
+        "verdict_thresholds": version.verdict["label"],
+        "verdict_reason": version.verdict["reasons"][0][:500],
+        "evaluated_week": version.evaluated_week.isoformat(),
+    }
 
 
 def judge(verdict: Verdict) -> Outcome:

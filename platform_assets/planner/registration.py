@@ -14,22 +14,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from platform_assets.core.folders import folder_digest
 from platform_assets.core.model_versions import STAGE, ModelVersions
 from platform_assets.core.quality import Outcome
 from platform_assets.core.registry import PolicyVersion, Registry
-from platform_assets.core.tracking import Run, Tracking
+from platform_assets.core.tracking import Run, Tracking, TrackingError
 from platform_assets.core.warehouse import Warehouse
 
 MODEL_NAME = "planner_model"
 POLICY, DESCRIPTION = "planner_policy", "the meal planner"
 EXPERIMENT = "planner_training"
 TASK = "weekly plan generation"
-FINGERPRINT, DEFAULTS = "fingerprint", "serving_defaults"
+FINGERPRINT, DEFAULTS, MODEL_DIGEST = "fingerprint", "serving_defaults", "model_digest"
 ARTEFACT = "model"
 LIBRARIES = (
     "llguidance", "mlflow", "numpy", "pandas", "peft", "pyarrow", "safetensors", "scipy", "torch", "transformers",
 )  # fmt: skip
 _PACKAGE = Path(__file__).parents[1]
+
+
+class AlteredModel(TrackingError):
+    """What MLflow holds of a version is not what was registered."""
 
 
 def versions(tracking: Tracking) -> ModelVersions:
@@ -89,6 +94,19 @@ def requirements() -> list[str]:
 def model_folder(downloaded: Path) -> Path:
     """Where the model folder lies within a packed model."""
     return downloaded / "artifacts" / "model"
+
+
+def fetch_model(tracking: Tracking, version: str, target: Path) -> Path:
+    """The model folder of a registered version, downloaded below `target`; raises AlteredModel."""
+    target.mkdir(exist_ok=True)
+    folder = model_folder(versions(tracking).fetch(version, target))
+    registered_digest, found = versions(tracking).all()[version].get(MODEL_DIGEST), folder_digest(folder)
+    if registered_digest not in (None, found):
+        raise AlteredModel(
+            f"the files of {MODEL_NAME} {version} have the digest {found}, registered was {registered_digest}: restore the "
+            "artefacts of its run, or train the model again"
+        )
+    return folder
 
 
 def log_parameters(run: Run, parameters: Mapping[str, Any]) -> None:

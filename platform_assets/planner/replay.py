@@ -15,48 +15,22 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from platform_assets.core.tracking import DatasetReference
+from platform_assets.planner import judgement, replay_record
 from platform_assets.planner.model_documents import BATCH_SIZE, DTYPES
+from platform_assets.planner.plans import PlanError
 from platform_assets.planner.policies import Policy, run_policies
-from platform_assets.planner.replay_rows import LeakError, ReplayRow, Seen, Selection, select
+from platform_assets.planner.replay_inputs import Inputs, Side, resolve
+from platform_assets.planner.replay_rows import LeakError, ReplayRow, Selection, select
 from platform_assets.planner.scoring import Scorer
+from platform_assets.training.program import say
 
 SCORES, SUMMARY = "replay_scores.parquet", "replay_summary.json"
 SAY_EVERY_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two policies: its model's folder, or none for the heuristic planner."""
-
-    version: str
-    """Of the policy, as exp.policy_versions counts."""
-    folder: Path | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    device: str | None = None
-    """Where a model decodes; none is CUDA where there is some."""
-    dtype: str | None = None
-    """Of a model's weights; none is what its planner.json says."""
-
-    def load(self) -> Policy:
-        """The policy as it is served."""
-        from platform_assets.planner.baselines import HeuristicPlanner, HeuristicWeights
-        from platform_assets.planner.decoding import load_policy
-
-        if self.folder:
-            return load_policy(self.folder, self.device, dtype=self.dtype)
-        weights = {each.name: self.config[each.name] for each in fields(HeuristicWeights) if each.name in self.config}
-        return HeuristicPlanner(HeuristicWeights(**weights))
-
-    def seen(self) -> Seen:
-        """What its model was trained on."""
-        from platform_assets.planner.training_rows import ROWS_FILE
-
-        return Seen.read(self.folder / ROWS_FILE) if self.folder else Seen()
 
 
 def replay(candidate: Side, baseline: Side, selection: Selection, batch_size: int, target: Path) -> dict[str, Any]:
@@ -67,7 +41,7 @@ def replay(candidate: Side, baseline: Side, selection: Selection, batch_size: in
     columns: list[dict[str, Any]] = [_row_columns(row) for row in selection.rows]
     decoding: dict[str, Mapping[str, Any]] = {}
     for name, side in (("candidate", candidate), ("baseline", baseline)):
-        policy = side.load()
+        policy = side.load(batch_size)
         decoding[name] = _decoding(policy)
         for row, scored in zip(columns, _scored(name, policy, selection.rows, batch_size), strict=True):
             row.update({f"{name}_{column}": value for column, value in scored.items()})
@@ -95,8 +69,6 @@ def _decoding(policy: Policy) -> Mapping[str, Any]:
 
 
 def _scored(name: str, policy: Policy, rows: Sequence[ReplayRow], batch_size: int) -> Iterator[dict[str, Any]]:
-    from platform_assets.training.program import say
-
     scorer, started = Scorer(), time.monotonic()
     told = started
     planned = run_policies(policy, (row.request for row in rows), batch_size)
@@ -132,30 +104,69 @@ def read_propensities(files: Iterable[Path]) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     from platform_assets.planner.language_model import ModelError
-    from platform_assets.planner.plans import PlanError
+    from platform_assets.planner.training_rows import TrainingRowsError
     from platform_assets.training import program
+    from platform_assets.training.errors import OutOfMemory
 
     options = _parser().parse_args(arguments)
-    return program.run(lambda: _run(options), (ModelError, PlanError, LeakError, FileNotFoundError))
+    expected = (ModelError, PlanError, LeakError, TrainingRowsError, OutOfMemory, FileNotFoundError)
+    return program.run(lambda: _run(options), expected)
 
 
 def _run(options: argparse.Namespace) -> Mapping[str, Any]:
-    from platform_assets.planner import replay_inputs
     from platform_assets.planner.catalogue import Catalogue
+    from platform_assets.training.memory import explained_memory
 
+    _check(options)
     options.output.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="replay-") as scratch:
-        inputs = replay_inputs.resolve(options, Path(scratch))
+        inputs = resolve(options, Path(scratch))
         # Of both: a baseline that remembers the rows would reject an honest candidate.
         seen = inputs.candidate.seen() | inputs.baseline.seen()
         propensities = read_propensities(options.logged)
         catalogue = Catalogue.read(inputs.recipes)
-        selection = select(inputs.datasets, catalogue, seen, propensities, options.sample_size)
-        counts = replay(inputs.candidate, inputs.baseline, selection, options.batch_size, options.output / SCORES)
+        files = [dataset.path for dataset in inputs.datasets]
+        selection = select(files, catalogue, seen, propensities, options.sample_size)
+        with explained_memory("in the replay", "use a smaller --batch_size, --device cpu, or a smaller base model"):
+            counts = replay(inputs.candidate, inputs.baseline, selection, options.batch_size, options.output / SCORES)
     sides = {"candidate_version": inputs.candidate.version, "baseline_version": inputs.baseline.version}
     summary = {**counts, **sides, "sample_size": options.sample_size, "batch_size": options.batch_size}
     (options.output / SUMMARY).write_text(json.dumps(summary, indent=2, sort_keys=True), encoding="utf-8")
+    means = judgement.means(options.output / SCORES)
+    say(f"{replay_record.table(means)}\nscores of every row: {options.output / SCORES}")
+    if options.record:
+        _record(inputs, options.output, means, summary)
     return summary
+
+
+def _record(inputs: Inputs, output: Path, means: Mapping[str, Mapping[str, float]], summary: Mapping[str, Any]) -> None:
+    """Keep the means in MLflow and in exp.offline_replay_results, as the asset does; once for the same scores."""
+    from platform_assets.core import services
+    from platform_assets.core.digest import digest_table
+    from platform_assets.core.settings import Settings
+
+    settings = Settings.from_environment()
+    tracking, warehouse = services.open_tracking(settings), services.open_warehouse(settings)
+    version, digests = (",".join(values) for values in zip(*((d.name, d.digest) for d in inputs.datasets), strict=True))
+    where = ",".join(str(each.path) for each in inputs.datasets)
+    dataset = DatasetReference(f"planner/{version}", digests, where, summary["rows"])
+    digest = digest_table([output / SCORES]).digest
+    recorded = replay_record.Recorded(inputs.compared, version, dataset, digest, means, summary)
+    run = tracking.finished_run(replay_record.EXPERIMENT, recorded.tags())
+    if run is None:
+        with tracking.run(replay_record.EXPERIMENT, f"replay {version}", recorded.tags()) as run:
+            recorded.log(run, output)
+    recorded.write(warehouse, run.run_id)
+    say(
+        f"recorded in MLflow (experiment {replay_record.EXPERIMENT}) and in exp.offline_replay_results; judged is only the asset's"
+    )
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.sample_size < 0 or options.batch_size < 1:
+        raise PlanError("--sample_size is 0 (all rows) or more, --batch_size 1 or more")
+    if options.record and options.sample_size:
+        raise PlanError("--record keeps the means of all rows: leave --sample_size out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,6 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cpu or cuda; CUDA where there is some when left out")
     parser.add_argument(
         "--dtype", choices=DTYPES, help="of the weights; what the model's planner.json says when left out"
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="keep the means in MLflow and in exp.offline_replay_results"
     )
     parser.add_argument("--output", type=Path, default=Path("replay"), help="folder for scores and summary")
     return parser

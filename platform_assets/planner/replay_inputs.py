@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from platform_assets.core import services
 from platform_assets.core.folders import local_file
@@ -13,23 +15,56 @@ from platform_assets.core.settings import Settings
 from platform_assets.core.tracking import Tracking
 from platform_assets.planner import registration, replay_record
 from platform_assets.planner.catalogue import RECIPES
-from platform_assets.planner.replay import Side
+from platform_assets.planner.model_documents import BATCH_SIZE
+from platform_assets.planner.policies import Policy
+from platform_assets.planner.replay_record import Sides
+from platform_assets.planner.replay_rows import Seen
+from platform_assets.planner.training_rows import Dataset, read_dataset
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two policies: its model's folder, or none for the heuristic planner."""
+
+    version: str
+    """Of the policy, as exp.policy_versions counts."""
+    folder: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    """Where a model decodes; none is CUDA where there is some."""
+    dtype: str | None = None
+    """Of a model's weights; none is what its planner.json says."""
+
+    def load(self, batch_size: int = BATCH_SIZE) -> Policy:
+        """The policy as it is served, to plan so many rows at a time."""
+        from platform_assets.planner.baselines import HeuristicPlanner, HeuristicWeights
+        from platform_assets.planner.decoding import load_policy
+
+        if self.folder:
+            return load_policy(self.folder, self.device, dtype=self.dtype, batch_size=batch_size)
+        weights = {each.name: self.config[each.name] for each in fields(HeuristicWeights) if each.name in self.config}
+        return HeuristicPlanner(HeuristicWeights(**weights))
+
+    def seen(self) -> Seen:
+        """What its model was trained on."""
+        from platform_assets.planner.training_rows import ROWS_FILE
+
+        return Seen.read(self.folder / ROWS_FILE) if self.folder else Seen()
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Local files of everything that a replay reads."""
 
+    compared: Sides
     candidate: Side
     baseline: Side
-    datasets: tuple[Path, ...]
+    datasets: tuple[Dataset, ...]
     recipes: Path
 
 
 def resolve(options: argparse.Namespace, scratch: Path) -> Inputs:
-    """Fetch models and find datasets; raises TrackingError, WarehouseError or PlanError naming what is missing."""
-    from platform_assets.planner.training_rows import read_dataset
-
+    """Fetch models and find datasets; raises TrackingError, WarehouseError, PlanError or TrainingRowsError naming what is missing."""
     settings = Settings.from_environment()
     tracking, warehouse = services.open_tracking(settings), services.open_warehouse(settings)
     known = Registry(warehouse).version_of_model(options.model_name, options.model_version)
@@ -40,16 +75,17 @@ def resolve(options: argparse.Namespace, scratch: Path) -> Inputs:
         )
     candidate = _side(tracking, known, scratch)
     number = replay_record.ACTIVE if options.baseline_version is None else options.baseline_version
-    baseline = _side(tracking, replay_record.baseline(warehouse, number), scratch)
+    compared = Sides(known, replay_record.baseline(warehouse, number))
+    baseline = _side(tracking, compared.baseline, scratch)
     candidate, baseline = (replace(side, device=options.device, dtype=options.dtype) for side in (candidate, baseline))
     recipes = local_file(options.recipes or candidate.folder or scratch, RECIPES)
-    return Inputs(candidate, baseline, tuple(read_dataset(path).path for path in options.dataset), recipes)
+    return Inputs(compared, candidate, baseline, tuple(map(read_dataset, options.dataset)), recipes)
 
 
 def _side(tracking: Tracking, version: PolicyVersion, scratch: Path) -> Side:
     if version.model_version is None:
         return Side(str(version.version), None, version.config_defaults)
-    target = scratch / f"version-{version.version}"
-    target.mkdir(exist_ok=True)  # a version may be compared with itself
-    packed = registration.versions(tracking).fetch(version.model_version, target)
-    return Side(str(version.version), registration.model_folder(packed), version.config_defaults)
+    target = scratch / f"version-{version.version}"  # the same for both, where a version is compared with itself
+    return Side(
+        str(version.version), registration.fetch_model(tracking, version.model_version, target), version.config_defaults
+    )

@@ -23,7 +23,7 @@ EXPERIMENT = "offline_replay"
 ACTIVE = -1
 # Whatever decides a plan or a score.
 _SOURCES = (
-    "replay.py", "replay_rows.py", "scoring.py", "metrics.py", "edit_distance.py", "kitchen.py", "targets.py", "validator.py",
+    "replay.py", "replay_inputs.py", "replay_rows.py", "training_rows.py", "model_documents.py", "scoring.py", "metrics.py", "edit_distance.py", "kitchen.py", "targets.py", "validator.py",
     "policies.py", "baselines.py", "plans.py", "plan_documents.py", "catalogue.py", "prompt.py", "decoding.py", "constrained_answer.py",
     "possible_recipes.py", "key_values.py", "roomy_cache.py", "language_model.py",
 )  # fmt: skip
@@ -83,6 +83,14 @@ def sides(warehouse: Warehouse, tracking: Tracking, model: Revision) -> Sides:
             f"the model of {model.address.partition} is no version of {registration.POLICY}: materialise planner/model of "
             "that week again"
         )
+    if (
+        registration.versions(tracking).all()[candidate.model_version or ""].get(registration.MODEL_DIGEST)
+        != model.digest
+    ):
+        raise NotRegistered(
+            f"the published model of {model.address.partition} is not the one that is registered as {registration.MODEL_NAME} "
+            f"{candidate.model_version}: materialise planner/model of that week again, which publishes the registered one"
+        )
     active = baseline(warehouse, ACTIVE)
     if active.id == candidate.id:
         raise NotRegistered(
@@ -124,29 +132,29 @@ def judge(summary: Mapping[str, Any], dataset_rows: int, scores: Path) -> list[O
 
 @dataclass(frozen=True)
 class Recorded:
-    """One finished replay: what was compared on which dataset, the published scores, and their means."""
+    """One finished replay: what was compared on which dataset, the scores' digest, and their means."""
 
     compared: Sides
     dataset_version: str
-    dataset: Revision
-    scores: Revision
+    dataset: DatasetReference
+    digest: str
+    """Of the rows of scores."""
     means: Mapping[str, Mapping[str, float]]
-    households: int
+    summary: Mapping[str, Any]
 
     def tags(self) -> dict[str, str]:
         """By which its MLflow run is found again."""
-        named = {"dataset_version": self.dataset_version, "digest": self.scores.digest, "task": "replay"}
+        named = {"dataset_version": self.dataset_version, "digest": self.digest, "task": "replay"}
         return {**named, **self.compared.tags()}
 
-    def log(self, run: Run, pictures: Mapping[str, bytes], folder: Path) -> None:
-        """Dataset, means and pictures, on an MLflow run."""
-        dataset = self.dataset
-        name = f"planner/{self.dataset_version}"
-        run.log_dataset(DatasetReference(name, dataset.digest, dataset.uri, dataset.rows), "evaluation")
+    def log(self, run: Run, folder: Path) -> None:
+        """Dataset, means, counts and pictures, on an MLflow run; pictures are written below `folder`."""
+        run.log_dataset(self.dataset, "evaluation")
         run.log_metrics(
             {f"{side}_{name}": value for side, values in self.means.items() for name, value in values.items()}
         )
-        for name, picture in pictures.items():
+        run.log_metrics({name: value for name, value in self.summary.items() if type(value) is int})
+        for name, picture in pictures(self.means, self.dataset_version, self.compared).items():
             (folder / name).write_bytes(picture)
             run.log_file(folder / name)
 
@@ -162,7 +170,7 @@ class Recorded:
         Registry(warehouse).record_replay(
             ReplayResult(
                 self.compared.candidate.id, self.compared.baseline.id, self.dataset_version, self.dataset.digest,
-                self.scores.digest, run_id, scores, self.scores.rows, self.households,
+                self.digest, run_id, scores, self.summary["rows"], self.summary["households"],
             )
         )  # fmt: skip
 

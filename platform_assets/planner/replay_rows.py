@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from platform_assets.planner.catalogue import Catalogue
@@ -117,7 +118,7 @@ def select(
     datasets: Sequence[Path],
     catalogue: Catalogue,
     seen: Seen,
-    propensities: Mapping[str, float] = {},
+    propensities: Mapping[str, float] = MappingProxyType({}),
     sample_size: int = 0,
 ) -> Selection:
     """All rows of the datasets, or a sample of that size that is the same on every run.

@@ -14,13 +14,15 @@ from typing import Any
 
 from platform_assets.core.quality import Outcome
 from platform_assets.planner.model_documents import read_planner
-from platform_assets.planner.training_options import TrainingOptions, resolved
+from platform_assets.planner.training_options import TrainingOptions, advised, resolved
 
 METRICS = "metrics.json"
 
 
-def read_options(words: Sequence[str]) -> TrainingOptions:
-    """The options that the training program would train with here, given a command line: `auto` is resolved.
+def read_options(words: Sequence[str], model_base: str) -> TrainingOptions:
+    """The options that the training program would train with here, given a command line and the name of its base.
+
+    The base's advice is taken, `auto` is resolved.
 
     Raises ValueError naming an option that is wrong.
     """
@@ -29,7 +31,7 @@ def read_options(words: Sequence[str]) -> TrainingOptions:
     parser = argparse.ArgumentParser(prog="planner/model", exit_on_error=False, add_help=False)
     options.add_arguments(parser, TrainingOptions)
     try:
-        parsed, unknown = parser.parse_known_args(list(words))
+        parsed, unknown = parser.parse_known_args(advised(words, model_base))
     except argparse.ArgumentError as error:
         raise ValueError(str(error)) from None
     if unknown:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_assets.planner.training_options import TrainingOptions, fingerprint, resolved
+from platform_assets.planner.training_options import TrainingOptions, advised, resolved
 from platform_assets.training import devices
 
 if TYPE_CHECKING:
@@ -30,19 +30,22 @@ if TYPE_CHECKING:
     from platform_assets.training.history import EpochListener
     from platform_assets.training.trainer import Fitted, Run
 
-__all__ = ["TrainingOptions", "TrainingResult", "fingerprint", "main", "train"]
+_LESS_WEIGHTS = (
+    "end what else holds memory there, name a smaller base model, or load it in less: --precision bf16-mixed, or on CUDA "
+    "--quantization nf4"
+)
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training made; `epochs` are the metrics of each, `tokens_per_second` is of this process's own steps."""
+    """What a training made; `epochs` are the metrics of each, `tokens_per_second` is of this process's own steps, if any."""
 
     folder: Path
     fingerprint: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, Any]
     epochs: tuple[Mapping[str, float], ...]
-    tokens_per_second: float
+    tokens_per_second: float | None
     is_first_rank: bool
 
 
@@ -53,6 +56,13 @@ def train(
 
     `listeners` hear of every epoch, on the first rank; with several ranks only that one writes.
     """
+    with _opened(options) as inputs:
+        return _train(inputs, listeners, report or (lambda text: None))
+
+
+@contextmanager
+def _opened(options: TrainingOptions) -> Iterator[Inputs]:
+    """What is trained on, while no other program works in the folder."""
     from platform_assets.planner import training_inputs
     from platform_assets.planner.model_documents import PLANNER
     from platform_assets.training.output import require_replaceable
@@ -62,7 +72,7 @@ def train(
     with nullcontext() if devices.is_follower() else work.held():
         inputs = training_inputs.read_inputs(resolved(options), work)
         _settle_threads(inputs)
-        return _train(inputs, listeners, report or (lambda text: None))
+        yield inputs
 
 
 def _train(inputs: Inputs, listeners: Sequence[EpochListener], say: Callable[[str], None]) -> TrainingResult:
@@ -83,7 +93,7 @@ def _train(inputs: Inputs, listeners: Sequence[EpochListener], say: Callable[[st
         say(f"wrote {options.output}")
     return TrainingResult(
         options.output, inputs.fingerprint, inputs.parameters(), metrics,
-        tuple(epoch.metrics for epoch in fitted.history.epochs), fitted.tokens_per_second, fitted.is_first_rank,
+        tuple(epoch.metrics for epoch in fitted.history.epochs), fitted.tokens_per_second or None, fitted.is_first_rank,
     )  # fmt: skip
 
 
@@ -97,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from platform_assets.planner import training_record
     from platform_assets.planner.model_documents import ModelError
     from platform_assets.planner.training_rows import TrainingRowsError
-    from platform_assets.training import options, program
+    from platform_assets.training import program
     from platform_assets.training.errors import TrainingError
 
     disable_progress_bar()
@@ -105,21 +115,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     parsed = parser.parse_args(arguments)
     try:
-        chosen = options.read(TrainingOptions, parsed)
-    except ValueError as error:
+        chosen = _options(parser, parsed, arguments)
+    except (ValueError, ModelError) as error:
         parser.error(str(error))
 
     def work() -> Mapping[str, Any]:
-        with training_record.recording(parsed.mlflow_run, parsed.register, follows) as record:
-            result = train(chosen, [record.on_epoch], None if follows else program.say)
+        say = program.say if not follows else lambda text: None
+        with (
+            _opened(chosen) as inputs,
+            training_record.recording(inputs, parsed.mlflow_run, parsed.register, follows) as record,
+        ):
+            result = _train(inputs, [record.on_epoch], say)
             record.finish(result)
-            versions = training_record.register(record, result, chosen) if parsed.register else {}
+            versions = record.register(inputs, result.folder)
         if versions:
             program.say("registered: " + ", ".join(f"{name} {number}" for name, number in versions.items()))
-        return {
-            "folder": str(result.folder), "fingerprint": result.fingerprint, "metrics": result.metrics,
-            "tokens_per_second": round(result.tokens_per_second), **versions,
-        }  # fmt: skip
+        rate = {"tokens_per_second": round(result.tokens_per_second)} if result.tokens_per_second else {}
+        told = {"folder": str(result.folder), "fingerprint": result.fingerprint, "metrics": result.metrics}
+        return {**told, **rate, **versions}
 
     return program.run(work, (TrainingError, TrainingRowsError, ModelError))
 
@@ -135,6 +148,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mlflow_run", default="", help="an open MLflow run to log to; whoever opened it ends it")
     parser.add_argument("--register", action="store_true", help="log to a run of its own, and register the model")
     return parser
+
+
+def _options(
+    parser: argparse.ArgumentParser, parsed: argparse.Namespace, arguments: Sequence[str] | None
+) -> TrainingOptions:
+    """The options of a command line, with its base's advice where it leaves one open."""
+    from platform_assets.planner.training_inputs import base_name
+    from platform_assets.training import options
+
+    given = sys.argv[1:] if arguments is None else arguments
+    return options.read(TrainingOptions, parser.parse_args(advised(given, base_name(parsed.model_base))))
 
 
 def _leave_the_talking_to_the_first() -> bool:
@@ -162,20 +186,29 @@ def _settle_threads(inputs: Inputs) -> None:
 def _prepare(inputs: Inputs, rows: TrainingRows) -> tuple[FineTuning, tuple[EncodedRows, EncodedRows]]:
     """The base with a fresh adapter, and the training and validation rows as its tokens."""
     from platform_assets.planner import fine_tuning
-    from platform_assets.planner.language_model import load_base
     from platform_assets.training.module import Optimisation
 
     options = inputs.options
-    # Quantised weights are made where they stay; others are moved there by the trainer.
-    device = devices.own_cuda_device() if options.quantization else "cpu"
-    dtype = "bfloat16" if options.precision.startswith("bf16") else None
-    model, tokenizer = load_base(inputs.base_folder, device, options.quantization or None, dtype)
+    model, tokenizer = _load_base(inputs)
     sides = _encode(rows, tokenizer, options)
     steps = _data(inputs, *sides).steps_per_epoch * options.epochs
     plan = Optimisation(options.lr, steps, options.weight_decay, warmup_share=options.warmup)
     adapter = fine_tuning.Adapter(options.lora_r, options.lora_alpha, options.lora_dropout, options.lora_targets)
     network = fine_tuning.add_adapter(model, adapter, options.seed, options.gradient_checkpointing)
     return fine_tuning.FineTuning(network, plan, options.seed), sides
+
+
+def _load_base(inputs: Inputs) -> tuple[Any, Any]:
+    """The base's weights and its tokenizer."""
+    from platform_assets.planner.language_model import load_base
+    from platform_assets.training.memory import explained_memory
+
+    options = inputs.options
+    # Quantised weights are made where they stay; others are moved there by the trainer.
+    device = devices.own_cuda_device() if options.quantization else "cpu"
+    dtype = "bfloat16" if options.precision.startswith("bf16") else None
+    with explained_memory(f"while the base model was loaded on {device}", _LESS_WEIGHTS):
+        return load_base(inputs.base_folder, device, options.quantization or None, dtype)
 
 
 def _encode(rows: TrainingRows, tokenizer: Any, options: TrainingOptions) -> tuple[EncodedRows, EncodedRows]:

@@ -49,6 +49,12 @@ class Inputs:
         }
 
 
+def base_name(model_base: str) -> str:
+    """What a --model_base is the base of: itself, or what a base folder says that it was made from. Raises ModelError."""
+    folder = _named_folder(model_base)
+    return read_base(folder).model_base if folder else model_base
+
+
 def work_folder(options: TrainingOptions) -> WorkFolder:
     """Where the training's state is kept."""
     return WorkFolder(options.work or options.output.with_name(f"{options.output.name}.work"))
@@ -66,18 +72,24 @@ def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:
     base_folder = _base_folder(options, recipes, catalogue, work.path)
     base = read_base(base_folder)
     digests = [dataset.digest for dataset in datasets]
-    key = fingerprint(options, digests, base.digest, digest_table([recipes]).digest)
+    key = fingerprint(options, digests, base.identity, digest_table([recipes]).digest)
     return Inputs(options, datasets, recipes, catalogue, base_folder, base, work, key)
+
+
+def _named_folder(model_base: str) -> Path | None:
+    """The base folder that is named, itself or by its week's folder in a lake; None for the name of a model."""
+    file = local_file(Path(model_base), BASE)
+    return file.parent if file.name == BASE and file.is_file() else None
 
 
 def _base_folder(options: TrainingOptions, recipes: Path, catalogue: Catalogue, work: Path) -> Path:
     """The base folder that was named, or one made for this training, once."""
-    named = Path(options.model_base)
-    if (named / BASE).is_file():
+    if named := _named_folder(options.model_base):
         return named
     from platform_assets.planner import base_model
 
-    key = base_model.fingerprint(options.model_base, options.revision, options.tiny_steps, catalogue)
+    wanted = base_model.Wanted(options.model_base, options.revision, tiny_steps=options.tiny_steps)
+    key = base_model.fingerprint(wanted, catalogue)
     made = work / f"base-{key[:16]}"
     if not (made / BASE).is_file():
         if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -85,5 +97,5 @@ def _base_folder(options: TrainingOptions, recipes: Path, catalogue: Catalogue, 
                 "several processes cannot build one base: run planner.base_model first, name its folder"
             )
         with whole_folder(made) as folder:
-            base_model.build(options.model_base, options.revision, options.tiny_steps, recipes, folder)
+            base_model.build(wanted, recipes, folder)
     return made

@@ -1,8 +1,9 @@
 """The options of the planner's training: their names, meanings and defaults, and the fingerprint of what they make.
 
 An asset and a command line read them from here, so that importing this module is light. The asset takes the fingerprint before
-the program runs, to find what a killed run left; the program takes it again. Both resolve `auto` first (`resolved`), on the
-machine of the step that starts the program; where another machine trains, precision or accelerator must be named.
+the program runs, to find what a killed run left; the program takes it again. Both take a base's advice where an option is left
+open (`advised`), and resolve `auto` (`resolved`), on the machine of the step that starts the program; where another machine
+trains, accelerator must be named, or precision where there is no dropout.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.core import transform
+from platform_assets.core.step import words
+from platform_assets.planner import base_model
 from platform_assets.planner.prompt import PromptFormat
 from platform_assets.training import devices
 
@@ -44,22 +47,25 @@ _NOT_OF_THE_RESULT = frozenset(
         "output",
         "work",
         "threads",
-        "devices",
-        "accelerator",
+        "checkpoint_every",
     }
-    | {"checkpoint_every"}
 )
-ACCELERATORS = (devices.AUTO, "cpu", "cuda")
+# Each process draws dropout for its own rows, and a CPU draws other numbers than CUDA; without it, the rounding differs alone.
+_OF_DROPOUT = frozenset({"devices", "accelerator"})
+ACCELERATORS = (devices.AUTO, devices.CPU, devices.CUDA)
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Every option of the program; `batch_size` and `accumulate` mean the same on any number of devices."""
+    """Every option of the program; `batch_size` and `accumulate` mean the same on any number of devices.
+
+    With dropout, another number or kind of devices is another training all the same.
+    """
 
     dataset: tuple[Path, ...]
     """A weekly dataset: a folder datasets/planner/<date>, or its training.parquet. Repeat it for more weeks."""
     model_base: str
-    """A base folder that planner.base_model wrote; or tiny, a local model folder or a hub id, which are then built first."""
+    """A base folder that planner.base_model wrote, or planner/base_model/<week> of a lake; or tiny, a local model folder or a hub id, which are then built first."""
     recipes: Path
     """recipes.parquet, every version of every recipe; or the folder planner/recipes/<week> of a lake."""
     output: Path
@@ -128,6 +134,8 @@ class TrainingOptions:
         for name in ("epochs", "batch_size", "accumulate", "lora_r", "max_length", "devices", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.lora_dropout < 1:
+            raise ValueError(f"--lora_dropout must be 0 or more and below 1, not {self.lora_dropout}")
         if not 0 < self.lr < 1:
             raise ValueError(f"--lr must be between 0 and 1, not {self.lr}")
 
@@ -140,23 +148,41 @@ class TrainingOptions:
         )  # fmt: skip
 
 
-def resolved(options: TrainingOptions) -> TrainingOptions:
-    """The options with the precision that `auto` means: of the accelerator that is named, or else of this machine's device.
+def advised(given: Sequence[str], model_base: str) -> list[str]:
+    """A command line with what suits the base of this name put before it: an option that is given counts more."""
+    return [*words(base_model.advised_options(model_base)), *given]
 
-    In bf16 another model comes out than in fp32. Threads and the kind of device decide last bits only: a killed training keeps
-    its threads (`training.work_folder`), and may go on elsewhere where its precision is named.
+
+def resolved(options: TrainingOptions) -> TrainingOptions:
+    """The options with what `auto` means here, and all processes of the training as `devices`.
+
+    In bf16 another model comes out than in fp32, and with dropout another one on another device (`fingerprint`). Threads
+    decide last bits only, and so does the device without dropout: a killed training keeps its threads
+    (`training.work_folder`), and may then go on elsewhere where its precision is named.
     """
-    return replace(options, precision=devices.precision(options.precision, options.accelerator))
+    local, nodes = devices.by_node(options.devices)
+    return replace(
+        options, precision=devices.precision(options.precision, options.accelerator),
+        accelerator=devices.kind(options.accelerator), devices=local * nodes,
+    )  # fmt: skip
+
+
+def pinned(options: TrainingOptions) -> dict[str, str]:
+    """What of resolved options the machine decided and the fingerprint holds: for a program that may run on another."""
+    names = ("precision", "accelerator") if options.lora_dropout else ("precision",)
+    return {name: getattr(options, name) for name in names}
 
 
 def fingerprint(options: TrainingOptions, dataset_digests: Sequence[str], base_digest: str, recipes_digest: str) -> str:
-    """Everything that decides what the model is: equal fingerprints are equal models, whoever trains them where.
+    """Everything that decides what the model is: equal fingerprints are equal models, but for the last bits of sums.
 
-    Raises ValueError for options that are not `resolved`.
+    With dropout the kind of device and the number of processes are part of it. Raises ValueError for options that are not
+    `resolved`.
     """
-    if options.precision == devices.AUTO:
-        raise ValueError("precision auto is another model on another device: resolve the options first")
-    chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in _NOT_OF_THE_RESULT}
+    if devices.AUTO in (options.precision, options.accelerator):
+        raise ValueError("auto is another model on another device: resolve the options first")
+    apart = _NOT_OF_THE_RESULT if options.lora_dropout else _NOT_OF_THE_RESULT | _OF_DROPOUT
+    chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in apart}
     libraries = (*LIBRARIES, "bitsandbytes") if options.quantization else LIBRARIES
     content = {
         "options": chosen, "datasets": list(dataset_digests), "base": base_digest, "recipes": recipes_digest,

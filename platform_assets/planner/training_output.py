@@ -1,6 +1,7 @@
 """The model folder that a training leaves, whole or not at all: adapter, base, catalogue, rows, metrics and their picture.
 
-Only what follows from the inputs is in it: a second training with the same fingerprint writes the same bytes. Seconds and
+Only what follows from the inputs is in it: a second training with the same fingerprint, device and threads writes the same
+bytes. Seconds and
 rates are told to whoever called (`planner.training.TrainingResult`).
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 from platform_assets.planner import fine_tuning, training_rows
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.model_documents import ADAPTER, BASE_FOLDER, PLANNER, BaseModel, Decoding
+from platform_assets.planner.trained_model import METRICS
 from platform_assets.planner.training_options import LIBRARIES, TrainingOptions
 from platform_assets.planner.training_rows import Example, TrainingRows
 from platform_assets.training.history import History
@@ -24,7 +26,7 @@ from platform_assets.training.output import whole_folder
 from platform_assets.training.plots import loss_plot
 from platform_assets.training.trainer import Fitted
 
-METRICS, LOSS = "metrics.json", "loss.png"
+LOSS = "loss.png"
 
 
 def write(

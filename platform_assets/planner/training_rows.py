@@ -40,6 +40,9 @@ class Dataset:
     path: Path
     name: str
     digest: str
+    rows: int
+    uri: str
+    """Where it lies: the folder or file that was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ def read_dataset(path: Path) -> Dataset:
     found = digest_table([file])
     if found.algorithm == manifest.get("algorithm") and found.digest != manifest["digest"]:
         raise TrainingRowsError(f"{file} is not what its manifest says: build that week again")
-    return Dataset(file, (path if path.is_dir() else path.parent).name, found.digest)
+    whole = path.absolute()
+    return Dataset(file, (whole if path.is_dir() else whole.parent).name, found.digest, found.rows, str(whole))
 
 
 def read_examples(datasets: Sequence[Dataset], catalogue: Catalogue, form: PromptFormat) -> TrainingRows:

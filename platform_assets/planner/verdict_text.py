@@ -12,9 +12,11 @@ def comparison_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield "| metric | candidate | baseline | difference | bounds | margin | status |"
     yield "|---|---:|---:|---:|---:|---:|---|"
     for result in document["metrics"]:
-        bounds = result["bounds"] if result["status"] != "anchored" else (result["all_rows"] or result["bounds"])
-        if bounds is not None:
-            yield _line(result["metric"]["name"], bounds, result["status"])
+        own, everywhere = result["bounds"], result["all_rows"]
+        if everywhere is not None and (own is None or result["status"] == "anchored"):
+            yield _line(result["metric"]["name"], everywhere, f"{result['status']}; shown on all rows")
+        elif own is not None:
+            yield _line(result["metric"]["name"], own, result["status"])
     for reason in document["reasons"][:8]:
         yield f"- {reason}"
 

@@ -13,18 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core.folders import dataset_version, fetch_dataset, fetch_folder, files_of
+from platform_assets.core.folders import fetch_dataset, fetch_folder, files_of
 from platform_assets.core.lake import Address, Lineage, Publication, Revision
 from platform_assets.core.quality import Outcome, to_details
-from platform_assets.core.source_code import git_sha
 from platform_assets.core.step import Step, words
 from platform_assets.core.tracking import DatasetReference, Run
-from platform_assets.planner import base_model, registration, trained_model, training_options
+from platform_assets.planner import registration, trained_model, training_options, training_record
 from platform_assets.planner.catalogue import RECIPES
+from platform_assets.planner.model_documents import BASE, BaseModel
 
 PROGRAM = "platform_assets.planner.training"
 # Where things lie decides nothing; the program's parser asks for it.
 _SOMEWHERE = {"dataset": ".", "model_base": ".", "recipes": ".", "output": "."}
+_PINNED = {*_SOMEWHERE, "revision", "tiny_steps", "work", "mlflow_run", "register"}
+
+
+class OtherTraining(RuntimeError):
+    """The program trained something else than what was pinned."""
+
+
+class PinnedOption(ValueError):
+    """An option was given that the pinned inputs decide."""
 
 
 @dataclass(frozen=True)
@@ -64,32 +73,39 @@ class WeeklyModel:
     address: Address
     given: Mapping[str, str]
     work: Path
-    _base: Mapping[str, Any] = field(init=False)
+    _base: BaseModel = field(init=False)
     _options: Mapping[str, str] = field(init=False)
     _fingerprint: str = field(init=False)
     _before: Revision | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Read what is pinned, what the lake holds of this week, and which training it will be; ValueError for an option."""
-        self._base = json.loads(self.step.lake.read_side(self.inputs.base, base_model.BASE))
-        self._options = {**base_model.advised_options(self._base["model_base"]), **self.given}
+        if pinned := sorted(_PINNED & self.given.keys()):
+            raise PinnedOption(
+                f"{', '.join(pinned)}: decided by the week and by planner/base_model, and no option of planner/model"
+            )
+        self._base = BaseModel.from_document(json.loads(self.step.lake.read_side(self.inputs.base, BASE)))
         self._before = self.step.lake.current(self.address)
-        options = trained_model.read_options(words({**_SOMEWHERE, **self._options}))
+        options = trained_model.read_options(words({**_SOMEWHERE, **self.given}), self._base.model_base)
         # As it was resolved for the fingerprint: the program may run on a machine that would choose another.
-        self._options = {**self._options, "precision": options.precision}
+        self._options = {**self.given, **training_options.pinned(options)}
         digests = sorted(each.digest for each in self.inputs.datasets)
         self._fingerprint = training_options.fingerprint(
-            options, digests, self._base["digest"], self.inputs.recipes.digest
+            options, digests, self._base.identity, self.inputs.recipes.digest
         )
 
     def produce(self) -> Trained:
         """Train, publish, register; or find that all of it was done."""
         step, work = self.step, self.work / self._fingerprint
         version = registration.registered(step.tracking, self._fingerprint)
-        if version and (made := self._published()):
+        if version:
+            # Registered is the last thing that a training does: there is one model of a fingerprint, and this is it.
+            made = self._published(version) or registration.fetch_model(
+                step.tracking, version, step.folder / "registered"
+            )
             publication, run = self._publish(made), registration.run_of(step.tracking, version)
         else:
-            # Also where only the registration is missing: what the killed training left makes it quick, and the run complete.
+            # Where only the registration is missing, what the killed training left makes it quick, and the run complete.
             with step.tracking_run(registration.EXPERIMENT, self._tags()) as run:
                 made = self._train(work, run)
                 publication = self._publish(made)
@@ -101,28 +117,32 @@ class WeeklyModel:
         outcomes = [trained_model.judge_loss(metrics), agreement]
         return Trained(publication, made, metrics, run, version, known.version, outcomes)
 
-    def _published(self) -> Path | None:
-        """The published model, where the same training has made it before."""
-        if self._before is None or self._before.lineage.details.get("fingerprint") != self._fingerprint:
+    def _published(self, version: str) -> Path | None:
+        """What the lake holds of this week, where it is what was registered."""
+        digest = registration.versions(self.step.tracking).all()[version].get(registration.MODEL_DIGEST)
+        if self._before is None or self._before.digest != digest:
             return None
         self.step.say("the same rows, base and options were trained before: the published model is taken")
         return fetch_folder(self.step.lake, self._before, self.step.folder / "model")
 
     def _train(self, work: Path, run: Run) -> Path:
         """Run the program, or go on where a killed one stopped; returns the model folder."""
-        step, newest = self.step, self.inputs.datasets[-1]
+        step = self.step
         files: list[str] = []
         for revision in self.inputs.datasets:
-            name = revision.address.path.removeprefix("datasets/")
-            run.log_dataset(DatasetReference(name, revision.digest, revision.uri, revision.rows), "training")
             files += ["--dataset", str(fetch_dataset(step.lake, revision, step.folder))]
-        run.log_parameters({"dataset_version": dataset_version(newest), "dataset_digest": newest.digest})
+        training_record.log_datasets(run, self._references())
         where = {
             "model_base": str(fetch_folder(step.lake, self.inputs.base, step.folder / "base")),
             "recipes": str(step.lake.fetch(self.inputs.recipes, RECIPES, step.folder)),
             "output": str(work / "model"), "work": str(work / "checkpoints"), "mlflow_run": run.run_id,
         }  # fmt: skip
-        step.run_program(PROGRAM, [*files, *words({**where, **self._options})])
+        told = step.run_program(PROGRAM, [*files, *words({**where, **self._options})])
+        if told["fingerprint"] != self._fingerprint:
+            raise OtherTraining(
+                f"the program trained {told['fingerprint'][:12]}, not {self._fingerprint[:12]}: its inputs, code or libraries "
+                "are not this step's; run the step where the program runs, with the same version of both"
+            )
         return work / "model"
 
     def _publish(self, made: Path) -> Publication:
@@ -130,27 +150,27 @@ class WeeklyModel:
         lineage = Lineage(
             inputs=tuple(revision.as_input() for revision in self.inputs.revisions),
             code_version=training_options.CODE_VERSION, run_id=self.step.run_id,
-            details={"fingerprint": self._fingerprint, "options": words(self._options), "checks": judged},
+            details={"fingerprint": self._fingerprint, "options": training_options.advised(words(self._options), self._base.model_base), "checks": judged},
         )  # fmt: skip
         return self.step.lake.publish_files(self.address, files_of(made), lineage, expected=self._before)
 
     def _register(self, made: Path, publication: Publication, run: Run) -> str:
-        tags = {**self._tags(), "model_digest": publication.revision.digest}
+        tags = {**self._tags(), registration.MODEL_DIGEST: publication.revision.digest}
         defaults = trained_model.serving_defaults(made)
         return registration.register(self.step.tracking, run, made, self._fingerprint, tags, defaults)
 
     def _tags(self) -> dict[str, str]:
-        newest = self.inputs.datasets[-1]
+        newest, base = self._references()[-1], self._base
         return {
-            "policy_id": registration.ensure_policy(self.step.warehouse),
-            "task": registration.TASK,
-            registration.FINGERPRINT: self._fingerprint,
-            "dataset_version": dataset_version(newest),
-            "dataset_digest": newest.digest,
-            "base_digest": self._base["digest"],
-            "base_revision": self._base["revision"],
+            **training_record.tags(self.step.warehouse, self._fingerprint, newest, base.digest, base.revision),
             "dagster_run_id": self.step.run_id,
             "dagster_asset": self.address.asset,
             "dagster_partition": self.step.partition,
-            "git_sha": git_sha(),
         }
+
+    def _references(self) -> list[DatasetReference]:
+        """The datasets, oldest first."""
+        return [
+            DatasetReference(each.address.path.removeprefix("datasets/"), each.digest, each.uri, each.rows)
+            for each in self.inputs.datasets
+        ]

@@ -16,7 +16,7 @@ from platform_assets.core.lake import Address, Lineage, Publication, Revision
 from platform_assets.core.quality import Outcome, to_details
 from platform_assets.core.registry import Registry, ReplayResult
 from platform_assets.core.step import ProgramFailed, Step, words
-from platform_assets.core.tracking import Run
+from platform_assets.core.tracking import DatasetReference, Run
 from platform_assets.planner import judgement, registration, replay, replay_record
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.replay_record import Recorded, Sides
@@ -65,7 +65,7 @@ class WeeklyReplay:
         """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
         before = self.step.lake.current(self.address)
         sides = replay_record.sides(self.step.warehouse, self.step.tracking, self.inputs.model)
-        summary = self._replay(sides)
+        summary = {**self._replay(sides), "generated_plans": self._generated()}
         scores = self._output / replay.SCORES
         outcomes = replay_record.judge(summary, self.inputs.dataset.rows or 0, scores)
         lineage = Lineage(
@@ -74,17 +74,21 @@ class WeeklyReplay:
             details={**sides.document(), "summary": summary, "checks": to_details(outcomes)},
         )  # fmt: skip
         publication = self.step.lake.publish_table(self.address, {replay.SCORES: scores}, lineage, expected=before)
-        means, dataset = judgement.means(scores), self.inputs.dataset
-        pictures = replay_record.pictures(means, dataset_version(dataset), sides)
-        recorded = Recorded(
-            sides, dataset_version(dataset), dataset, publication.revision, means, summary["households"]
-        )
-        run = self._record(recorded, pictures)
+        means, pinned = judgement.means(scores), self.inputs.dataset
+        version = dataset_version(pinned)
+        dataset = DatasetReference(f"planner/{version}", pinned.digest, pinned.uri, pinned.rows)
+        run = self._record(Recorded(sides, version, dataset, publication.revision.digest, means, summary))
+        pictures = replay_record.pictures(means, version, sides)
         return Replayed(publication, scores, summary, means, pictures, run, outcomes)
 
     @property
     def _output(self) -> Path:
         return self.step.folder / "replay"
+
+    def _generated(self) -> int | None:
+        """Plans made in the week, of which the accepted ones are a selection; None where days were enriched before it was counted."""
+        details = [revision.lineage.details for revision in self.inputs.enriched]
+        return sum(each["generated"] for each in details) if all("generated" in each for each in details) else None
 
     def _replay(self, sides: Sides) -> dict[str, Any]:
         """Run the program; what it says of a failure is kept beside the replays that succeeded."""
@@ -110,13 +114,13 @@ class WeeklyReplay:
         logged = [lake.fetch(revision, "enriched_plans.parquet", folder) for revision in self.inputs.enriched]
         return [*words(options), *(word for path in logged for word in ("--logged", str(path)))]
 
-    def _record(self, recorded: Recorded, pictures: Mapping[str, bytes]) -> Run:
+    def _record(self, recorded: Recorded) -> Run:
         """One run in the tracking server and one row of exp.offline_replay_results for these scores."""
         tags = recorded.tags()
         run = self.step.finished_run(replay_record.EXPERIMENT, tags)
         if run is None:
             with self.step.tracking_run(replay_record.EXPERIMENT, tags) as run:
-                recorded.log(run, pictures, self.step.folder)
+                recorded.log(run, self.step.folder)
                 recorded.log_on_training(self.step.tracking)
         recorded.write(self.step.warehouse, run.run_id)
         return run

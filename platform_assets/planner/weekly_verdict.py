@@ -48,17 +48,19 @@ class WeeklyVerdict:
     def produce(self) -> Judged:
         """Judge, publish, record, tag; raises OtherBaseline, or Conflict with a verdict that is on record."""
         registry, before = Registry(self.step.warehouse), self.step.lake.current(self.address)
-        candidate = self._compared["candidate"]["id"]
+        candidate, baseline = (self._compared[side]["id"] for side in ("candidate", "baseline"))
         path = self.step.lake.fetch(self.scores, replay.SCORES, self.step.folder, verify=True)
-        verdict = judgement.judge(path, self._compared["baseline"]["id"], self.thresholds, self._digests())
+        verdict = judgement.judge(path, candidate, baseline, self.thresholds, self._digests())
         known = policy_record.on_record(registry.verdicts(candidate), self.evaluated, self.scores.digest)
         # Before anything is published: the lake must not show a verdict that Postgres will refuse.
         if known is None:
-            policy_record.require_active_baseline(registry.versions(registration.POLICY), self._compared)
+            versions = registry.versions(registration.POLICY)
+            policy_record.require_active_baseline(versions, self._compared)
+            policy_record.require_as_served(versions, self._compared)
         document = policy_record.settle(known, verdict)
         publication = self._publish(document, before)
         version = registry.record_verdict(candidate, document, self.evaluated, self.scores.digest)
-        policy_record.tag(self.step.tracking, version, verdict)
+        policy_record.tag(self.step.tracking, version)
         agreement = registration.judge_agreement(self.step.tracking, self.step.warehouse, "registries_agree")
         outcomes = [agreement, policy_record.judge(verdict)]
         return Judged(publication, path, verdict, document, version, outcomes)

@@ -2,22 +2,36 @@
 
 Written only where Lightning's loops resume exactly: after an optimizer step that does not end its epoch, and after an epoch
 with its validation. In between (after the last batch, before validation) its own ModelCheckpoint saves too, and a run
-resumed there skips the validation; that is why it is not used. A file is replaced by a rename: a kill leaves the old or the
-new one.
+resumed there skips the validation; that is why it is not used. Nor is its way to write a file: it writes in the temporary
+folder, and where that is another file system its move is a copy over the old state, which a kill leaves torn. Here a file is
+written beside the old one and takes its place by a rename: a kill leaves the old or the new one.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from platform_assets.training.data import Batch, Position, TrainingData
 from platform_assets.training.history import History
+from platform_assets.training.output import part_of, whole_file
 from platform_assets.training.work_folder import BEST, NEWEST, WorkFolder
 
 if TYPE_CHECKING:
     import lightning as L
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes states whole or not at all; Lightning asks the first rank alone to write."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Save a state; there are no `storage_options`."""
+        with whole_file(Path(path)) as part:
+            torch.save(checkpoint, part)
 
 
 class Checkpoints(Checkpoint):
@@ -39,6 +53,12 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As saved."""
         self.best_epoch = state_dict["best_epoch"]
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remove what a killed run had half written."""
+        if trainer.is_global_zero:
+            for name in (NEWEST, BEST):
+                part_of(self._folder.path / name).unlink(missing_ok=True)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A training that had stopped when it was killed has stopped."""

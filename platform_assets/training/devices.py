@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-AUTO, CUDA = "auto", "cuda"
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 
 
 def on_cuda(accelerator: str) -> bool:
@@ -17,6 +17,11 @@ def on_cuda(accelerator: str) -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def kind(accelerator: str) -> str:
+    """cuda or cpu: the device that computes."""
+    return CUDA if on_cuda(accelerator) else CPU
 
 
 def precision(name: str, accelerator: str) -> str:
@@ -34,6 +39,14 @@ def own_cuda_device() -> str:
 def processes_here(devices: int) -> int:
     """How many processes of the training share this machine's cores: torchrun's number, else one a device."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", devices))
+
+
+def by_node(devices: int) -> tuple[int, int]:
+    """Devices a node, a process each, and nodes: torchrun's numbers, else so many on this machine."""
+    local = os.environ.get("LOCAL_WORLD_SIZE")
+    if local and "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(local), int(os.environ["WORLD_SIZE"]) // int(local)
+    return devices, 1
 
 
 def is_follower() -> bool:

@@ -12,7 +12,7 @@ class OtherFingerprint(TrainingError):
 
 
 class LossNotFinite(TrainingError):
-    """The loss became NaN or infinite: what would follow is noise."""
+    """A loss, a gradient or a weight became NaN or infinite: what would follow is noise."""
 
 
 class OutOfMemory(TrainingError):

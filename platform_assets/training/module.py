@@ -20,6 +20,11 @@ from platform_assets.training.data import Batch, TrainingData
 from platform_assets.training.errors import LossNotFinite, TrainingError
 from platform_assets.training.randomness import seed_torch
 
+REMEDY = (
+    "lower the learning rate or the gradient clipping's limit, and look for broken weights in the base model; in half "
+    "precision also try full precision"
+)
+
 
 @dataclass(frozen=True)
 class Optimisation:
@@ -97,6 +102,17 @@ class TargetLossModule(L.LightningModule):
         # Lightning divides by the number of accumulated batches, and the ranks' gradients are averaged.
         return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / self.step_targets)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raises LossNotFinite for a gradient that would break the weights, on all ranks: they share it by now."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        # In 16-mixed such a gradient is how the scaler finds its scale: it skips the step and halves it. Not for ever.
+        if scaler is not None and scaler.get_scale() > 1:
+            return
+        gradients = [each.grad for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(norm):
+            raise LossNotFinite(f"the gradient's norm is {norm} {self._place()}: {REMEDY}")
+
     def on_validation_epoch_start(self) -> None:
         """Nothing is counted yet."""
         self._validation = torch.zeros(2, dtype=torch.float64)
@@ -107,14 +123,25 @@ class TargetLossModule(L.LightningModule):
         self._validation += torch.tensor([loss.item(), batch.targets], dtype=torch.float64)
 
     def validation_loss(self) -> float | None:
-        """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank."""
+        """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank.
+
+        Raises LossNotFinite: compared with NaN, no epoch is the best.
+        """
         total, targets = self._total(self._validation).tolist()
+        if not math.isfinite(total):
+            raise LossNotFinite(f"the validation loss is {total / targets} {self._place('after')}: {REMEDY}")
         return total / targets if targets else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen weights out: they are the base model's, which is an input."""
+        """Leave the frozen weights out: they are the base model's, which is an input.
+
+        Raises LossNotFinite for weights that are not numbers: half precision's overflow in an optimizer's own sums, too.
+        """
         kept = self.kept_names()
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
+        broken = [name for name, value in checkpoint["state_dict"].items() if not torch.isfinite(value).all()]
+        if broken:
+            raise LossNotFinite(f"the weights of {broken[0]} are not finite {self._place('after')}: {REMEDY}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises TrainingError unless the checkpoint lacks exactly the frozen weights."""
@@ -134,12 +161,15 @@ class TargetLossModule(L.LightningModule):
         # Before the backward pass of the last batch: weights that saw a NaN are never stepped, on any rank.
         self.step_loss = float(self._total(self._sum.double())) / self.step_targets
         if not math.isfinite(self.step_loss):
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            raise LossNotFinite(
-                f"the loss is {self.step_loss} at step {self.global_step + 1} of epoch {self.current_epoch + 1}, at a "
-                f"learning rate of {rate:.2g}: lower the learning rate or the gradient clipping's limit, and look for "
-                "broken weights in the base model; in half precision also try full precision"
-            )
+            raise LossNotFinite(f"the loss is {self.step_loss} {self._place()}: {REMEDY}")
+
+    def _place(self, where: str = "at") -> str:
+        """Before the first step, or at or after which one."""
+        if where == "after" and not self.global_step:
+            return "before the first step"
+        number = self.global_step + (where == "at")
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        return f"{where} step {number} of epoch {self.current_epoch + 1}, at a learning rate of {rate:.2g}"
 
     def _total(self, value: Tensor) -> Tensor:
         """Summed over ranks."""

@@ -34,9 +34,12 @@ def run(work: Callable[[], Mapping[str, Any]], expected: tuple[type[Exception], 
 
     `expected` are the program's own errors whose message is meant for people; any other error is a bug and is raised.
     """
-    if not PipesEnvVarParamsLoader().is_dagster_pipes_process():
+    speaks_pipes = PipesEnvVarParamsLoader().is_dagster_pipes_process()
+    # Also the further processes of a distributed training, which leave talking to Dagster to the first.
+    if speaks_pipes or STEP_PROCESS in os.environ:
+        _end_with_the_step()
+    if not speaks_pipes:
         return _attempt(work, expected, lambda message: None)
-    _end_with_the_step()
     with open_dagster_pipes() as pipes:
         return _attempt(work, expected, pipes.report_custom_message)
 

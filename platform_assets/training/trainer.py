@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +14,19 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 
 from platform_assets.training import devices
-from platform_assets.training.checkpoints import Checkpoints
+from platform_assets.training.checkpoints import Checkpoints, WholeFiles
 from platform_assets.training.data import TrainingData
-from platform_assets.training.errors import OutOfMemory, TrainingError
+from platform_assets.training.errors import TrainingError
 from platform_assets.training.history import EpochListener, History
+from platform_assets.training.memory import explained_memory
 from platform_assets.training.module import TargetLossModule
 from platform_assets.training.progress import Progress, Report
 from platform_assets.training.work_folder import WorkFolder
 
-OUT_OF_MEMORY = "out of memory", "can't allocate memory", "not enough memory"
+LESS_MEMORY = (
+    "lower it and raise accumulate by the same factor (the result stays the same), switch on gradient checkpointing, shorten "
+    "max_length, or load the base in nf4"
+)
 
 # That our loader resumes, the base is in evaluation mode, there may be no validation, and Lightning's own debts are known.
 _KNOWN = (
@@ -58,6 +61,7 @@ class Fitted:
     history: History
     best_epoch: int
     tokens_per_second: float
+    """0 when this process made no step."""
     is_first_rank: bool
     world_size: int
 
@@ -78,7 +82,7 @@ def fit(
     newest = folder.newest
     if newest:
         report(f"going on from {newest}")
-    with _explained(data), _quiet():
+    with explained_memory(f"at batch_size {data.batch_size}", LESS_MEMORY), _quiet():
         trainer = build_trainer(run, data.accumulate, [history, progress, checkpoints])
         # weights_only: a checkpoint is data, and loading it must not be able to run code.
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
@@ -93,7 +97,7 @@ def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) ->
 
     Its "sanity check" is a whole validation before the first step: what training is to be compared with.
     """
-    cuda, (count, nodes) = devices.on_cuda(run.accelerator), _devices(run)
+    cuda, (count, nodes) = devices.on_cuda(run.accelerator), devices.by_node(run.devices)
     if cuda and not torch.cuda.is_available():
         raise TrainingError("there is no CUDA device here for accelerator cuda: name cpu, or install torch with CUDA")
     return L.Trainer(
@@ -106,6 +110,7 @@ def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) ->
         accumulate_grad_batches=accumulate,
         gradient_clip_val=run.gradient_clip or None,
         callbacks=list(callbacks),
+        plugins=[WholeFiles()],
         logger=False,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=False,
@@ -116,31 +121,10 @@ def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) ->
     )
 
 
-def _devices(run: Run) -> tuple[int, int]:
-    """Devices a node, and nodes."""
-    local = os.environ.get("LOCAL_WORLD_SIZE")
-    if local and "TORCHELASTIC_RUN_ID" in os.environ:
-        return int(local), int(os.environ["WORLD_SIZE"]) // int(local)
-    return run.devices, 1
-
-
 def _strategy(cuda: bool) -> Any:
     from lightning.pytorch.strategies import DDPStrategy
 
     return DDPStrategy(process_group_backend="nccl" if cuda else "gloo", gradient_as_bucket_view=True)
-
-
-@contextmanager
-def _explained(data: TrainingData) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
-            raise OutOfMemory(
-                f"out of memory at batch_size {data.batch_size}: lower it and raise accumulate by the same factor (the "
-                "result stays the same), switch on gradient checkpointing, shorten max_length, or load the base in nf4"
-            ) from error
-        raise
 
 
 @contextmanager

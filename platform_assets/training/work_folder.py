@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from platform_assets.training.errors import OtherFingerprint, TrainingError, WorkFolderBusy
+from platform_assets.training.output import whole_file
 
 if TYPE_CHECKING:
     from platform_assets.training.module import TargetLossModule
@@ -68,11 +69,8 @@ class WorkFolder:
         known = self._facts(fingerprint)
         if known is not None:
             return known
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = self.path / RUN
-        part = file.with_name(f".{RUN}.{os.getpid()}.part")
-        part.write_text(json.dumps({"fingerprint": fingerprint, "facts": dict(facts)}), encoding="utf-8")
-        part.replace(file)
+        with whole_file(self.path / RUN) as file:
+            file.write_text(json.dumps({"fingerprint": fingerprint, "facts": dict(facts)}), encoding="utf-8")
         return dict(facts)
 
     def claimed(self, fingerprint: str, seconds: float = FIRST_SECONDS) -> dict[str, Any]:

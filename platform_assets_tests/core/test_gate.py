@@ -164,11 +164,66 @@ def test_a_metric_gated_on_a_subset_ignores_the_rows_whose_answer_the_baseline_g
     assert result.all_rows is not None
     assert (result.bounds.rows, result.all_rows.rows) == (300, 1200)
     assert result.all_rows.estimate < -0.2 < 0 < result.bounds.estimate
-    anchored = decide(both, [on_subset, quality])
-    assert (anchored.outcome, anchored.result("alignment").status) == ("pass", "anchored")
-    assert any("randomised has 300 rows of the minimum of 1,000" in reason for reason in anchored.reasons)
-    assert {each.metric for each in anchored.slices} == {"quality"}
-    assert decide(anchored_worse, [on_subset]).outcome == "inconclusive", "nothing was judged"
+
+
+def on_few_rows(change: float, households: int = 300, **given: Any) -> Comparison:
+    """Alignment differs by `change` on a quarter of the rows, the subset "randomised"; quality is equal everywhere."""
+    inside = np.arange(households * 4) % 4 == 0
+    comparison = compared(np.where(inside, change, -0.3), households, subsets={"randomised": inside}, **given)
+    quality = {"quality": np.full(households * 4, 0.5)}
+    return replace(
+        comparison, candidate={**comparison.candidate, **quality}, baseline={**comparison.baseline, **quality}
+    )
+
+
+QUALITY = Metric("quality", 0.02)
+ON_SUBSET = replace(ALIGN, subset="randomised", more_rows="draw more at random")
+ANCHORED = replace(ON_SUBSET, may_be_anchored=True)
+
+
+def test_too_few_rows_of_its_own_leave_a_metric_open_and_say_what_is_missing_and_what_helps() -> None:
+    for metric in (ON_SUBSET, replace(ON_SUBSET, at_least_equal=True)):
+        verdict = decide(on_few_rows(0.1), [metric, QUALITY])
+        assert (verdict.outcome, verdict.result("alignment").status) == ("inconclusive", "inconclusive")
+        assert verdict.reasons[0].endswith(
+            "; randomised: 300 rows / 300 households, the minimum is 1,000 rows / 250 households: draw more at random"
+        )
+
+
+def test_a_metric_may_be_left_to_an_experiment_but_not_one_that_must_be_at_least_equal() -> None:
+    verdict = decide(on_few_rows(0.01), [ANCHORED, QUALITY])
+    assert (verdict.outcome, verdict.result("alignment").status) == ("pass", "anchored")
+    assert any("300 rows / 300 households" in reason and "left to an online" in reason for reason in verdict.reasons)
+    assert {each.metric for each in verdict.slices} == {"quality"}
+    assert decide(on_few_rows(0.01), [ANCHORED]).outcome == "inconclusive", "nothing was judged"
+    with pytest.raises(ValueError, match="alignment must be at least equal, which nobody may leave open"):
+        replace(ANCHORED, at_least_equal=True)
+
+
+@pytest.mark.parametrize("metric", [ON_SUBSET, ANCHORED, replace(ON_SUBSET, at_least_equal=True)])
+def test_a_loss_that_a_metrics_few_rows_prove_fails(metric: Metric) -> None:
+    verdict = decide(on_few_rows(-0.1), [metric, QUALITY])
+    assert (verdict.outcome, verdict.result("alignment").status) == ("fail", "fail")
+    assert "300 rows / 300 households, the minimum is" in verdict.reasons[0]
+    assert verdict.reasons[0].endswith("but they prove a loss beyond the margin")
+    within = decide(on_few_rows(-0.015), [metric, QUALITY])
+    assert within.result("alignment").status == ("anchored" if metric.may_be_anchored else "inconclusive")
+
+
+def test_a_loss_is_not_proven_by_a_handful_of_households_nor_where_all_rows_are_too_few() -> None:
+    handful = np.arange(1200) < 19 * 4
+    few = replace(on_few_rows(-0.3), subsets={"randomised": handful})
+    assert decide(few, [ON_SUBSET, QUALITY]).outcome == "inconclusive"
+    twenty = replace(few, subsets={"randomised": np.arange(1200) < 20 * 4})
+    assert decide(twenty, [ON_SUBSET, QUALITY]).outcome == "fail"
+    assert decide(on_few_rows(-0.3, households=200, slices={}), [ON_SUBSET, QUALITY]).outcome == "inconclusive"
+
+
+def test_a_subset_without_a_row_is_open_and_not_passed() -> None:
+    nobody = replace(on_few_rows(0.1), subsets={"randomised": np.zeros(1200, dtype=bool)})
+    verdict = decide(nobody, [ON_SUBSET, QUALITY])
+    assert (verdict.outcome, verdict.result("alignment").bounds) == ("inconclusive", None)
+    assert verdict.reasons[0].startswith("alignment is inconclusive; randomised: 0 rows / 0 households, the minimum is")
 
 
 def test_a_subset_metric_may_be_undefined_outside_of_its_rows_and_nowhere_else() -> None:
@@ -291,6 +346,42 @@ def judged(rows: list[tuple[int, float, float]], raised: list[float], margin: fl
     slices = {"parity": [str(owner % 2) for owner in owners]}
     comparison = Comparison(names, [str(o) for o in owners], scores, {"alignment": list(baseline)}, slices=slices)
     return decide(comparison, [Metric("alignment", margin)], SMALL)
+
+
+SIZES = st.integers(4, 8), st.integers(2, 4)
+
+
+@settings(max_examples=80)
+@given(SCORES, st.data(), st.tuples(*SIZES), st.booleans(), st.booleans())
+def test_nothing_passes_on_fewer_rows_or_clusters_than_the_minimum(
+    rows: list[Any], data: st.DataObject, minimum: tuple[int, int], is_strict: bool, may_be_anchored: bool
+) -> None:
+    owners, baseline, better = zip(*rows, strict=True)
+    inside = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    metrics = [
+        Metric(
+            "strict", 0.3, at_least_equal=is_strict, subset="own", may_be_anchored=may_be_anchored and not is_strict
+        ),
+        Metric("plain", 0.3),
+    ]
+    scores = [{metric.name: np.array(each) for metric in metrics} for each in (better, baseline)]
+    scores[0] = {name: values + 0.5 for name, values in scores[0].items()}
+    limits = Thresholds("small", *minimum, slice_minimum_clusters=2)
+    names = [str(at) for at in range(len(rows))]
+    comparison = Comparison(names, list(map(str, owners)), scores[0], scores[1], subsets={"own": inside})
+    verdict = decide(comparison, metrics, limits)
+
+    def is_enough(chosen: list[int]) -> bool:
+        return len(chosen) >= minimum[0] and len(set(chosen)) >= minimum[1]
+
+    own = [owner for owner, is_own in zip(owners, inside, strict=True) if is_own]
+    if not is_enough(list(owners)):
+        assert verdict.outcome == "inconclusive"
+    if not is_enough(own):
+        assert verdict.result("strict").status != "pass"
+        assert verdict.outcome != "pass" or metrics[0].may_be_anchored
+    if verdict.outcome == "pass":
+        assert verdict.result("plain").status == "pass"
 
 
 @settings(max_examples=60)

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from threading import Barrier
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from platform_assets.core.policy_version import STAGE_OF, STATUS_AFTER, Status, differences, rests_on
 from platform_assets.core.registry import Conflict, PolicyVersion, Registry, ReplayResult, Unreachable, WarehouseError
 from platform_assets.core.warehouse import Warehouse
 
@@ -210,6 +213,7 @@ def test_a_later_week_may_settle_what_was_inconclusive_and_an_older_one_is_histo
     backfilled = registry.record_verdict(version.id, verdict("pass"), WEEKS[0], REPLAY)
     assert (backfilled.status, backfilled.evaluated_week) == ("registered", WEEKS[1])
     settled = registry.record_verdict(version.id, verdict("fail"), WEEKS[2], REPLAY)
+    assert settled.verdict == verdict("fail")
     assert (settled.status, settled.evaluated_week) == ("rejected", WEEKS[2])
     assert [(each.evaluated_week, each.outcome) for each in registry.verdicts(version.id)] == [
         (WEEKS[0], "pass"), (WEEKS[1], "inconclusive"), (WEEKS[2], "fail"),
@@ -229,9 +233,56 @@ def test_a_week_that_was_replayed_anew_counts_as_it_was_judged_last_and_repeatin
     assert registry.record_verdict(version.id, first, WEEKS[0], REPLAY) == late
 
 
-@pytest.mark.parametrize("status", ["candidate", "rejected", "active", "deprecated", "archived"])
+@pytest.mark.parametrize(("first", "second"), [("pass", "fail"), ("fail", "pass")])
+@pytest.mark.parametrize("later", [0, 1], ids=["the same week replayed anew", "a later week"])
+def test_a_verdict_of_the_same_or_a_later_week_takes_back_what_was_decided(
+    registry: Registry, first: str, second: str, later: int
+) -> None:
+    version, again = register(registry), "f" * 32
+    registry.record_verdict(version.id, verdict(first), WEEKS[1], REPLAY)
+    judged = registry.record_verdict(version.id, verdict(second), WEEKS[1 + later], again)
+    assert (judged.status, judged.evaluated_week) == (STATUS_AFTER[second], WEEKS[1 + later])
+    assert judged.verdict == verdict(second)
+    assert registry.record_verdict(version.id, verdict(first), WEEKS[1], REPLAY) == judged, "the first one repeated"
+    assert registry.record_verdict(version.id, verdict(first), WEEKS[0], REPLAY) == judged, "an older week"
+    assert len(registry.verdicts(version.id)) == 3
+
+
+@pytest.mark.parametrize("first", ["pass", "fail"])
+def test_an_inconclusive_verdict_takes_nothing_back(registry: Registry, first: str) -> None:
+    version = register(registry)
+    judged = registry.record_verdict(version.id, verdict(first), WEEKS[0], REPLAY)
+    for week in (WEEKS[0], WEEKS[2]):
+        assert registry.record_verdict(version.id, verdict("inconclusive"), week, "f" * 32) == judged
+    other = {"pass": "fail", "fail": "pass"}[first]
+    settled = registry.record_verdict(version.id, verdict(other), WEEKS[1], REPLAY)
+    assert settled.status == STATUS_AFTER[other], "newer than the verdict that the status rests on"
+
+
+VERDICTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(list(STATUS_AFTER))), max_size=6)
+
+
+@settings(max_examples=200)
+@given(VERDICTS)
+def test_the_status_rests_on_the_newest_verdict_that_decided_whatever_came_between(
+    given: list[tuple[int, str]],
+) -> None:
+    version = PolicyVersion("id", "policy", POLICY, 1, MODEL, "1", {}, "registered", None, None)
+    counted: list[tuple[int, str]] = []
+    for week, outcome in given:
+        is_moved = rests_on(version, outcome, WEEKS[week])
+        is_newest = all(week >= each for each, _ in counted)
+        is_open = all(each == "inconclusive" for _, each in counted)
+        assert is_moved == (is_newest and (outcome != "inconclusive" or is_open))
+        if is_moved:
+            counted.append((week, outcome))
+            version = replace(version, status=STATUS_AFTER[outcome], evaluated_week=WEEKS[week])
+    assert version.status == STATUS_AFTER[counted[-1][1] if counted else "inconclusive"]
+
+
+@pytest.mark.parametrize("status", ["active", "deprecated", "archived"])
 @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive"])
-def test_no_verdict_moves_a_version_whose_status_was_settled(registry: Registry, status: str, outcome: str) -> None:
+def test_no_verdict_moves_a_version_that_serves_or_served(registry: Registry, status: str, outcome: str) -> None:
     version = register(registry)
     registry.record_verdict(version.id, verdict("inconclusive"), WEEKS[0], REPLAY)
     with registry.warehouse.connect() as connection:
@@ -280,13 +331,21 @@ def test_differences_are_found_in_both_directions(registry: Registry) -> None:
         "planner_policy version 2 names planner_model 10, which MLflow does not have: was it deleted?",
     ]
     found = registry.differences(
-        POLICY, {"1": {"stage": "training"}, "10": {"stage": "production", "policy_version_id": first.id}}
+        POLICY, {"1": {"stage": "archived"}, "10": {"stage": "production", "policy_version_id": first.id}}
     )
     assert [sentence.split(":")[0] for sentence in found] == [
-        "planner_policy version 1 is candidate, but MLflow's tag stage says training",
+        "planner_policy version 1 is candidate, but MLflow's tag stage says archived",
         f"planner_policy version 2 has the policy_version_id {second.id}, but MLflow's tag says {first.id}",
         "planner_policy version 2 is registered, but MLflow's tag stage says production",
     ]
+
+
+@pytest.mark.parametrize("status", get_args(Status))
+def test_mlflow_is_in_step_with_one_stage_for_each_status(status: Status) -> None:
+    version = PolicyVersion("id", "policy", POLICY, 1, MODEL, "1", {}, status, None, None)
+    stages = {"registered": "training", "candidate": "candidate", "active": "production"}
+    told = {stage: differences([version], {"1": {"stage": stage}}) for stage in {*STAGE_OF.values()}}
+    assert {stage for stage, found in told.items() if not found} == {stages.get(status, "archived")}
 
 
 def test_every_digest_that_a_record_names_is_named(registry: Registry) -> None:

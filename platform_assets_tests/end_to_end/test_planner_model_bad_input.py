@@ -83,6 +83,10 @@ def test_a_base_model_that_is_not_there_is_named(aside: ModelPlatform, tmp_path:
         ({"max_length": "2"}, "no row is left to train on, of 42 in the datasets (dropped: truncated 41"),
         ({"lora_rank": "8"}, "--lora_rank 8 is no option of python -m platform_assets.planner.training"),
         ({"lora_r": "0"}, "--lora_r must be 1 or more, not 0"),
+        (
+            {"model_base": "/another/base", "revision": "main"},
+            "model_base, revision: decided by the week and by planner/base_model",
+        ),
     ],
 )
 def test_options_that_leave_nothing_or_that_nobody_knows_are_named(
@@ -99,7 +103,7 @@ def test_a_model_without_its_dataset_names_the_week_to_materialise(aside: ModelP
     assert f"planner/recipes of {FIRST}, which was not published. Materialise it first." in told.words
 
 
-def test_an_adapter_beside_another_base_is_not_replayed(platform: ModelPlatform) -> None:
+def test_a_registered_model_whose_files_were_changed_is_not_replayed(platform: ModelPlatform) -> None:
     trained = platform.train(FIRST)
     assert trained.success, trained.words
     source = platform.tracking.client.get_model_version_download_uri(registration.MODEL_NAME, "1")
@@ -109,9 +113,8 @@ def test_an_adapter_beside_another_base_is_not_replayed(platform: ModelPlatform)
     told = platform.judge(SECOND)
     base.write_text(kept)
     assert (told.success, told.attempts) == (False, 1)
-    assert (
-        "the base beside it has of-another: give the base it was trained on, or train the adapter again" in told.words
-    )
+    assert "the files of planner_model 1 have the digest" in told.words
+    assert "restore the artefacts of its run, or train the model again" in told.words
     assert platform.lake.current(address(REPLAY_SCORES, SECOND)) is None
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from platform_assets.core.folders import folder_digest
 from platform_assets.orchestration import partitions
+from platform_assets.planner.assets.common import DATASET
 from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, model_platform
 from platform_assets_tests.end_to_end.warm_processes import in_process
 
@@ -81,11 +83,20 @@ def check_registration(platform: ModelPlatform, model: Path) -> None:
     document = json.loads((model / "planner.json").read_text())
     assert (tags["policy_version_id"], tags["dataset_version"]) == (version.id, partitions.dataset_date(FIRST))
     assert tags["fingerprint"] == document["fingerprint"]
+    assert tags["model_digest"] == folder_digest(model)
+    published = platform.current(DATASET, FIRST)
+    assert tags["dataset_digest"] == published.digest
     assert (version.model_version, version.status) == ("1", "registered")
     assert version.config_defaults["decoding"] == document["decoding"]
     run = platform.tracking.client.get_run(tags["run_id"])
     metrics = json.loads((model / "metrics.json").read_text())
     assert run.info.status == "FINISHED"
+    assert run.inputs
+    assert [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs] == [
+        (f"planner/{partitions.dataset_date(FIRST)}", published.digest)
+    ]
+    runs = platform.tracking.client.search_runs([run.info.experiment_id], "tags.fingerprint != ''")
+    assert [each.info.run_id for each in runs] == [run.info.run_id], "a repetition opens no run of its own"
     expected = {"learning_rate": "0.0001", "epochs": "1", "model_base": "tiny", "fine_tuning_method": "lora"}
     assert expected.items() <= run.data.params.items()
     assert run.data.metrics["final_val_loss"] == pytest.approx(metrics["val_loss"])

@@ -16,6 +16,7 @@ import pytest
 from platform_assets.planner import base_identity, base_model
 from platform_assets.planner.base_identity import Identity
 from platform_assets.planner.catalogue import Catalogue
+from platform_assets.planner.model_documents import ModelError
 from platform_assets.planner.plans import Recipe
 from platform_assets_tests.planner.small_model import small_recipes, write_base
 
@@ -38,8 +39,14 @@ ROWS = [version(each) for each in (FIRST, *OTHERS)]
 CATALOGUE = Catalogue(ROWS)
 
 
-def fingerprint(catalogue: Catalogue = CATALOGUE, model_base: str = "tiny", steps: int = 5, revision: str = "") -> str:
-    return base_model.fingerprint(model_base, revision, steps, catalogue)
+def fingerprint(
+    catalogue: Catalogue = CATALOGUE,
+    model_base: str = "tiny",
+    steps: int = 5,
+    revision: str = "",
+    dtype: str = "float32",
+) -> str:
+    return base_model.fingerprint(base_model.Wanted(model_base, revision, dtype, steps), catalogue)
 
 
 def test_a_tiny_base_is_made_anew_for_other_recipes_steps_or_libraries_but_not_for_an_offer(
@@ -59,6 +66,11 @@ def test_a_referenced_base_is_made_anew_when_its_files_changed_and_not_for_the_c
     folder = write_base(tmp_path / "theirs", small_recipes(20))
     before = fingerprint(model_base=str(folder))
     assert fingerprint(Catalogue(ROWS[1:]), model_base=str(folder), steps=9) == before
+    assert fingerprint(model_base=str(folder), dtype="bfloat16") != before
+    with pytest.raises(ModelError, match="one of"):
+        fingerprint(model_base=str(folder), dtype="float64")
+    with pytest.raises(ModelError, match="tiny is float32"):
+        fingerprint(dtype="bfloat16")
     (folder / "chat_template.jinja").write_text("another")
     assert fingerprint(model_base=str(folder)) != before
 
@@ -97,7 +109,7 @@ def test_every_module_of_the_planner_that_makes_a_base_is_in_its_fingerprint() -
 def test_knowing_a_base_loads_no_library_of_models(tmp_path: Path) -> None:
     program = (
         "import sys, json; from platform_assets.planner import base_model, base_identity\n"
-        f"base_model.build({str(write_base(tmp_path / 'theirs', small_recipes(20)))!r}, '', 1, None, "
+        f"base_model.build(base_model.Wanted({str(write_base(tmp_path / 'theirs', small_recipes(20)))!r}, dtype='bfloat16'), None, "
         f"base_identity.Path({str(tmp_path / 'reference')!r}))\n"
         "print(json.dumps([n for n in ('torch', 'transformers', 'huggingface_hub', 'duckdb') if n in sys.modules]))"
     )

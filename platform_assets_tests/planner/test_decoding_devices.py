@@ -16,7 +16,8 @@ from platform_assets.planner.language_model import ModelError, default_device, l
 from platform_assets.planner.model_documents import Decoding, read_planner
 from platform_assets.planner.plans import Request
 from platform_assets.planner.policies import run_policies
-from platform_assets.planner.replay import Side, replay
+from platform_assets.planner.replay import replay
+from platform_assets.planner.replay_inputs import Side
 from platform_assets.planner.replay_rows import ReplayRow, Selection
 from platform_assets.planner.targets import Target
 from platform_assets_tests.planner.small_model import small_context, small_recipes, write_base, write_model_folder

@@ -21,7 +21,8 @@ from platform_assets.planner import baselines, judgement
 from platform_assets.planner.judgement import ALIGNMENT, OFFLINE, RAW_RESPECT, RESPECT
 from platform_assets.planner.plans import Recipe, Request, place
 from platform_assets.planner.policies import Proposal
-from platform_assets.planner.replay import Side, replay
+from platform_assets.planner.replay import replay
+from platform_assets.planner.replay_inputs import Side
 from platform_assets.planner.replay_rows import ReplayRow, Selection
 from platform_assets.planner.targets import Target
 from platform_assets_tests.planner.plan_samples import book, context, recipe
@@ -90,7 +91,7 @@ class Given(Side):
 
     policy: Any = None
 
-    def load(self) -> Any:
+    def load(self, batch_size: int = 1) -> Any:
         return self.policy
 
 
@@ -101,7 +102,7 @@ def replayed(path: Path, candidate: TastePlanner, baseline: TastePlanner) -> pa.
 
 def judge(path: Path, scores: pa.Table) -> Verdict:
     pq.write_table(scores, path)
-    return judgement.judge(path, "0", LIMITS, {})
+    return judgement.judge(path, "1", "0", LIMITS, {})
 
 
 NOW, OTHER, STALE = TastePlanner(TASTES, seed=1), TastePlanner(TASTES, seed=2), TastePlanner(EARLIER, seed=1)

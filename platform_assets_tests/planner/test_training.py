@@ -21,9 +21,9 @@ from platform_assets.planner import language_model, training, training_inputs, t
 from platform_assets.planner.language_model import ModelError
 from platform_assets.planner.model_documents import read_base, read_planner
 from platform_assets.planner.trained_model import read_options
-from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, resolved
+from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, pinned, resolved
 from platform_assets.planner.training_rows import TrainingRowsError, read_dataset
-from platform_assets.training.errors import LossNotFinite, OtherFingerprint, TrainingError, WorkFolderBusy
+from platform_assets.training.errors import LossNotFinite, OtherFingerprint, OutOfMemory, TrainingError, WorkFolderBusy
 from platform_assets.training.options import field_docs
 from platform_assets.training.work_folder import WorkFolder
 from platform_assets_tests.planner.small_model import write_base_document
@@ -59,7 +59,7 @@ def test_a_training_leaves_a_whole_model_folder(trained: Any) -> None:
     assert len(metrics["steps"]) == 2 * math.ceil(metrics["rows_train"] / 8)
     assert [epoch for epoch, _ in heard] == [0, 1]
     assert [dict(each) for _, each in heard] == [dict(each) for each in result.epochs]
-    assert result.tokens_per_second > 0
+    assert result.tokens_per_second
     assert result.parameters["learning_rate"] == options.lr
 
 
@@ -89,7 +89,7 @@ def test_a_second_run_finds_everything_done_and_writes_the_same_folder(trained: 
     options, _, _ = trained
     before = contents(options.output)
     again = training.train(options)
-    assert again.tokens_per_second == 0
+    assert again.tokens_per_second is None
     assert contents(options.output) == before
 
 
@@ -109,15 +109,38 @@ PLACES: dict[str, Any] = {
     "dataset": (Path("x"),), "model_base": "x", "recipes": Path("x"), "output": Path("x"), "work": Path("x"),
     "threads": 7, "devices": 2, "accelerator": "cuda", "checkpoint_every": 5, "tiny_steps": 1, "revision": "x",
 }  # fmt: skip
-PLAIN = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"), precision="32-true")
+PLAIN = TrainingOptions((Path("a"),), "base", Path("recipes"), Path("out"), precision="32-true", accelerator="cpu")
+# Where dropout is drawn; without it they decide the last bits alone.
+OF_DROPOUT = {"devices", "accelerator"}
 
 
+@pytest.mark.parametrize("dropout", [TrainingOptions.lora_dropout, 0.0])
 @pytest.mark.parametrize("name", [field.name for field in fields(TrainingOptions)])
-def test_what_decides_the_model_is_in_its_fingerprint_and_nothing_else(name: str) -> None:
-    plain = PLAIN
+def test_what_decides_the_model_is_in_its_fingerprint_and_nothing_else(name: str, dropout: float) -> None:
+    plain = replace(PLAIN, lora_dropout=dropout)
     changed = replace(plain, **{name: {**CHANGES, **PLACES}[name]})
     same = fingerprint(plain, ["d"], "b", "r") == fingerprint(changed, ["d"], "b", "r")
-    assert same is (name in PLACES)
+    assert same is (name in (PLACES.keys() - OF_DROPOUT if dropout else PLACES))
+
+
+def test_with_the_default_dropout_another_number_or_kind_of_devices_is_another_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = set()
+    for cuda, count in ((False, 1), (False, 2), (True, 1)):
+        monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
+        options = resolved(replace(PLAIN, accelerator="auto", devices=count))
+        assert pinned(options) == {"precision": "32-true", "accelerator": "cuda" if cuda else "cpu"}
+        found.add(fingerprint(options, ["d"], "b", "r"))
+    for name, value in (("LOCAL_WORLD_SIZE", "1"), ("WORLD_SIZE", "2"), ("TORCHELASTIC_RUN_ID", "a")):
+        monkeypatch.setenv(name, value)
+    under_torchrun = fingerprint(resolved(PLAIN), ["d"], "b", "r")
+    assert len(found) == 3
+    assert under_torchrun == fingerprint(replace(PLAIN, devices=2), ["d"], "b", "r")
+
+
+def test_without_dropout_a_training_may_go_on_on_another_device() -> None:
+    assert pinned(replace(PLAIN, lora_dropout=0.0)) == {"precision": "32-true"}
 
 
 def test_other_inputs_are_another_training() -> None:
@@ -131,24 +154,27 @@ def test_other_inputs_are_another_training() -> None:
 
 
 def test_auto_precision_is_another_training_on_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = replace(PLAIN, precision="auto")
+    plain = replace(PLAIN, precision="auto", accelerator="auto", lora_dropout=0.0)
     with pytest.raises(ValueError, match="resolve the options first"):
         fingerprint(plain, ["d"], "b", "r")
     found = []
     for cuda in (False, True):
         monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
         found.append(fingerprint(resolved(plain), ["d"], "b", "r"))
-    named = [fingerprint(replace(plain, precision=name), ["d"], "b", "r") for name in ("32-true", "bf16-mixed")]
+    named = [
+        fingerprint(replace(PLAIN, precision=name, lora_dropout=0.0), ["d"], "b", "r")
+        for name in ("32-true", "bf16-mixed")
+    ]
     assert found == named
     assert found[0] != found[1]
 
 
 def test_the_asset_and_the_program_take_the_same_fingerprint(trained: Any) -> None:
     options, result, _ = trained
-    asked = read_options(words(options))
+    asked = read_options(words(options), "tiny")
     digests = sorted(read_dataset(path).digest for path in options.dataset)
     recipes = digest_table([options.recipes]).digest
-    base = read_base(options.output / "base").digest
+    base = read_base(options.output / "base").identity
     assert fingerprint(asked, digests, base, recipes) == result.fingerprint
     assert json.loads((options.output / "planner.json").read_text())["fingerprint"] == result.fingerprint
     assert result.parameters["precision"] == "32-true"
@@ -171,7 +197,7 @@ def test_another_version_of_a_library_that_computes_is_another_training(
 # What names, shows, stores or registers, but computes nothing; and rows' form, whose changes change the datasets' digests.
 DECIDES_NOTHING = {
     "planner": {"base_identity", "base_model", "registration", "trained_model", "training_record", "weekly"},
-    "training": {"errors", "options", "output", "plots", "program", "progress", "threads"},
+    "training": {"errors", "memory", "options", "output", "plots", "program", "progress", "threads"},
 }  # fmt: skip
 
 
@@ -240,12 +266,24 @@ def test_how_the_base_was_quantised_is_told_to_whoever_serves_the_model(tmp_path
         assert (document["decoding"]["quantization"], document["precision"]) == (kind, "32-true")
 
 
+def test_a_base_that_does_not_fit_into_memory_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*given: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(language_model, "load_base", load)
+    with pytest.raises(OutOfMemory, match=r"^out of memory while the base model was loaded on cpu: .*nf4"):
+        training.train(write_world(tmp_path, [8]))
+
+
 def test_every_option_is_explained() -> None:
     assert set(field_docs(TrainingOptions)) == {field.name for field in fields(TrainingOptions)}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0), ("accelerator", "gpu")]
+    ("name", "value"),
+    [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0), ("accelerator", "gpu"), ("lora_dropout", 1.0)],
 )
 def test_an_option_that_cannot_be_is_named(name: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dataset", "a", "--model_base", "b", "--recipes", "c", "--output", "d", f"--{name}", str(value)]
@@ -275,7 +313,9 @@ def test_a_loss_that_is_not_a_number_leaves_no_model(tmp_path: Path) -> None:
     weights["model.norm.weight"].fill_(math.nan)
     save_file(weights, tmp_path / "base" / "model.safetensors", {"format": "pt"})
     write_base_document(tmp_path / "base")
-    with pytest.raises(LossNotFinite, match=r"step 1 of epoch 1, at a learning rate of .*broken weights in the base"):
+    with pytest.raises(
+        LossNotFinite, match=r"validation loss is nan before the first step: .*broken weights in the base"
+    ):
         training.train(options)
     assert not options.output.exists()
 
@@ -317,9 +357,9 @@ def test_a_base_that_is_no_base_folder_yet_is_built_once_and_taken_from_then_on(
     (plain / "base.json").unlink()
     built = []
 
-    def build(model_base: str, revision: str, tiny_steps: int, recipes: Path, output: Path) -> Mapping[str, Any]:
-        built.append(model_base)
-        return base_identity.write_reference(model_base, revision, output)
+    def build(wanted: base_model.Wanted, recipes: Path, output: Path) -> Mapping[str, Any]:
+        built.append(wanted.model_base)
+        return base_identity.write_reference(wanted.model_base, wanted.revision, output)
 
     monkeypatch.setattr(base_model, "build", build)
     first = training.train(replace(options, model_base=str(plain)))

@@ -78,6 +78,18 @@ def place(checkpoint: Path) -> tuple[int, int, int]:
 
 
 @pytest.mark.slow
+def test_two_processes_with_dropout_make_another_model_and_say_so(tmp_path: Path) -> None:
+    options = replace(write_world(tmp_path, [54]), batch_size=6, epochs=1)
+    assert options.lora_dropout == TrainingOptions.lora_dropout > 0
+    together = replace(options, output=tmp_path / "two", devices=2)
+    losses = [finish(each)["train_loss"] for each in (options, together)]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-6)
+    found = [json.loads((each.output / "planner.json").read_text())["fingerprint"] for each in (options, together)]
+    assert found[0] != found[1]
+    assert found[1] == json.loads((tmp_path / "two.work" / "run.json").read_text())["fingerprint"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["devices", "torchrun"])
 def test_two_processes_take_the_same_steps_as_one(launcher: str, tmp_path: Path) -> None:
     # 43 training rows in batches of 6: the last batch has a single row, so that a process has none.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import lightning as L
 import pytest
@@ -75,6 +77,111 @@ def test_a_loss_that_is_not_a_number_names_step_rate_and_remedy_and_moves_no_wei
     if newest.exists():
         weights = torch.load(newest, weights_only=True)["state_dict"]
         assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+class Cliff(Toy):
+    """From one step on its loss is a number and its gradient is none: the root's slope at 0."""
+
+    at = 0
+
+    def target_loss(self, content: Tensor) -> Tensor:
+        loss = super().target_loss(content)
+        if self.training and self.global_step == Cliff.at:
+            return loss + (self.network(content) * 0).pow(2).sum().sqrt()
+        return loss
+
+
+def saved(folder: Path) -> list[Tensor]:
+    """Every weight in every state that a training left."""
+    states = [torch.load(path, weights_only=True)["state_dict"] for path in folder.glob("*.ckpt")]
+    return [value for state in states for value in state.values()]
+
+
+@pytest.mark.parametrize(
+    ("step", "epochs", "accumulate", "precision"),
+    [(1, 1, 1, "32-true"), (2, 1, 1, "32-true"), (5, 2, 1, "32-true"), (3, 2, 2, "32-true"), (4, 2, 1, "bf16-mixed")],
+    ids=[
+        "in an epoch",
+        "last of the only epoch",
+        "last of the last epoch",
+        "last batches of several",
+        "half precision",
+    ],
+)
+def test_a_gradient_that_is_not_a_number_stops_the_training_before_a_weight_moves(
+    step: int, epochs: int, accumulate: int, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 12 rows: three steps an epoch of one batch each, or two of up to two.
+    monkeypatch.setattr(Cliff, "at", step)
+    expected = rf"gradient's norm is nan at step {step + 1} of epoch .*: lower the learning rate"
+    with pytest.raises(LossNotFinite, match=expected):
+        toy_fit(
+            tmp_path, toy_data([1] * 12, accumulate=accumulate), epochs=epochs, every=1, kind=Cliff, precision=precision
+        )
+    assert all(torch.isfinite(value).all() for value in saved(tmp_path))
+    assert len(saved(tmp_path)) == (4 if step >= 2 and epochs == 2 else 2)
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+def test_a_gradient_is_judged_whether_it_is_clipped_or_not(clip: float) -> None:
+    data = toy_data([1] * 4, ())
+    trainer = build_trainer(Run(1, accelerator="cpu", gradient_clip=clip), 1, [])
+    Cliff.at = 0
+    with pytest.raises(LossNotFinite, match="gradient's norm"):
+        trainer.fit(toy_module(1, kind=Cliff), datamodule=data)
+
+
+@pytest.mark.parametrize(("scale", "raises"), [(65536.0, False), (1.0, True)])
+def test_in_half_precision_the_scaler_may_skip_a_step_while_it_has_a_scale_to_lower(scale: float, raises: bool) -> None:
+    module = toy_module(1)
+    weight = module.network.get_parameter("2.weight")
+    optimizer = torch.optim.SGD([weight], 0.1)
+    weight.grad = torch.full((1, 4), torch.inf)
+    trainer = Mock(optimizers=[optimizer], global_step=0, current_epoch=0)
+    trainer.precision_plugin.scaler.get_scale.return_value = scale
+    module.trainer = trainer
+    with pytest.raises(LossNotFinite, match="norm is inf") if raises else nullcontext():
+        module.on_before_optimizer_step(optimizer)
+
+
+class Blind(Toy):
+    """Sees nothing of validation rows after so many steps."""
+
+    at = 0
+
+    def target_loss(self, content: Tensor) -> Tensor:
+        loss = super().target_loss(content)
+        return loss if self.training or self.global_step < Blind.at else loss * torch.nan
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (0, "validation loss is nan before the first step: .*broken weights in the base"),
+        (1, "validation loss is nan after step 3 of epoch 1, at a learning rate"),
+        (4, "validation loss is nan after step 6 of epoch 2, at a learning rate"),
+    ],
+)
+def test_a_validation_loss_that_is_not_a_number_is_neither_best_nor_newest(
+    steps: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Blind, "at", steps)
+    with pytest.raises(LossNotFinite, match=expected):
+        toy_fit(tmp_path, toy_data([1] * 12), epochs=2, every=100, kind=Blind)
+    assert len(saved(tmp_path)) == (4 if steps > 3 else 0)
+
+
+class Breaking(Toy):
+    """Its weights break although every gradient was a number, as in an optimizer's overflow; no validation row sees it."""
+
+    def on_train_epoch_end(self) -> None:
+        self.network.get_parameter("2.weight").data.fill_(torch.inf)
+
+
+def test_weights_that_are_not_numbers_are_never_written(tmp_path: Path) -> None:
+    with pytest.raises(LossNotFinite, match=r"weights of network\.2\.weight are not finite after step 3 of epoch 1"):
+        toy_fit(tmp_path, toy_data([1] * 12, ()), epochs=1, every=100, kind=Breaking)
+    assert saved(tmp_path) == []
 
 
 class Hungry(Toy):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
 from platform_assets.training import devices, options, program, threads
-from platform_assets.training.errors import TrainingError, WorkFolderBusy
+from platform_assets.training.errors import OutOfMemory, TrainingError, WorkFolderBusy
 from platform_assets.training.history import Epoch, Step
+from platform_assets.training.memory import explained_memory
 from platform_assets.training.output import require_replaceable, whole_folder
 from platform_assets.training.plots import loss_plot
 from platform_assets.training.progress import Progress
@@ -113,6 +120,38 @@ def test_progress_names_epoch_step_loss_rate_and_time_left(tmp_path: Path, monke
     assert any(line.startswith("epoch 2/2 done: train_loss ") and "val_loss" in line for line in lines)
 
 
+def test_a_training_that_was_finished_says_no_speed(tmp_path: Path) -> None:
+    assert toy_fit(tmp_path, toy_data([3] * 8))[0].tokens_per_second > 0
+    assert toy_fit(tmp_path, toy_data([3] * 8))[0].tokens_per_second == 0
+
+
+RAN_OUT = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), MemoryError(),
+    RuntimeError("CUDA error: out of memory"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", RAN_OUT, ids=lambda error: str(error)[:40])
+def test_whatever_says_that_memory_ran_out_is_told_with_its_remedy_once(error: Exception) -> None:
+    with (
+        pytest.raises(OutOfMemory, match=r"^out of memory while it sang: sing softly$") as told,
+        explained_memory("elsewhere", "shout"),
+        explained_memory("while it sang", "sing softly"),
+    ):
+        raise error
+    assert told.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("out of order"), OSError(2, "no file")])
+def test_other_errors_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as told, explained_memory("here", "nothing"):
+        raise error
+    assert told.value is error
+
+
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "NODE_RANK"])
 def test_only_the_first_of_several_processes_speaks_and_decides(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in ("RANK", "LOCAL_RANK", "NODE_RANK"):
@@ -159,6 +198,42 @@ def test_a_program_that_finds_its_work_folder_in_use_may_be_tried_again(capsys: 
 
     assert program.run(work, (TrainingError,)) == program.TRY_AGAIN == 75
     assert "error: another training works in this folder: here" in capsys.readouterr().err
+
+
+FOLLOWER = """
+import os, subprocess, sys, time
+from platform_assets.training import program
+if len(sys.argv) > 1:
+    sys.exit(program.run(lambda: (print(os.getpid(), flush=True), time.sleep(600))))
+os.environ["PLATFORM_STEP_PROCESS"] = str(os.getpid())
+subprocess.Popen([sys.executable, __file__, "follow"]).wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone signals the death of a parent")
+def test_a_process_that_does_not_speak_to_dagster_dies_with_the_one_that_started_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FOLLOWER)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_PIPES")}
+    environment["PYTHONPATH"] = str(Path(program.__file__).parents[2])
+    first = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert first.stdout
+    follower = psutil.Process(int(first.stdout.readline()))
+    first.kill()
+    first.wait()
+    left = psutil.wait_procs([follower], timeout=30)[1]
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+def test_processes_are_counted_by_torchrun_or_else_are_those_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert devices.by_node(3) == (3, 1)
+    for name, value in (("LOCAL_WORLD_SIZE", "4"), ("WORLD_SIZE", "8"), ("TORCHELASTIC_RUN_ID", "a")):
+        monkeypatch.setenv(name, value)
+    assert devices.by_node(3) == (4, 2)
 
 
 def test_seeds_are_the_same_everywhere_and_differ_by_occasion() -> None:

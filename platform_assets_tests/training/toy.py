@@ -61,11 +61,11 @@ def toy_data(
 def toy_fit(
     folder: Path, data: TrainingData, *, epochs: int = 2, dropout: float = 0.0, patience: int = 0, every: int = 2,
     listeners: Sequence[EpochListener] = (), rate: float = 0.05, kind: type[Toy] = Toy, lines: list[str] | None = None,
-    accelerator: str = "cpu",
+    accelerator: str = "cpu", precision: str = "auto",
 ) -> tuple[Fitted, dict[str, Tensor]]:  # fmt: skip
     """What was fitted, and the weights."""
     module = toy_module(data.steps_per_epoch * epochs, dropout, rate, kind)
-    run = Run(epochs, accelerator=accelerator, patience=patience, checkpoint_every=every)
+    run = Run(epochs, precision, accelerator=accelerator, patience=patience, checkpoint_every=every)
     folder.mkdir(parents=True, exist_ok=True)
     said = lines if lines is not None else []
     fitted = fit(module, data, run, WorkFolder(folder), said.append, listeners)

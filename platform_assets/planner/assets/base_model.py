@@ -17,6 +17,7 @@ from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake, Revision
+    from platform_assets.planner.base_model import Wanted
 
 LOOK_BACK_WEEKS = 8
 
@@ -30,6 +31,8 @@ class BaseModelConfig(dg.Config):
     """Of a hub id: a commit, branch or tag; the newest commit when left out. The commit is recorded."""
     tiny_steps: int = 0
     """Steps of the tiny model's training (PLATFORM_PLANNER_TINY_STEPS)."""
+    dtype: str = "float32"
+    """Of the weights of a folder or hub id: float32, bfloat16 or float16, in which it is served."""
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
@@ -76,41 +79,38 @@ def _produce(
     recipes = common.require(lake, RECIPES, [week], f"base model {week}")[week]
     checks.require_passed(RECIPES, week, recipes, RECIPES_CHECKS)
     path = lake.fetch(recipes, RECIPES_FILE, folder)
-    name, revision = _resolved(context, config.model_base or settings.planner_model_base, config.revision)
-    steps = config.tiny_steps or settings.planner_tiny_steps
-    fingerprint = base_model.fingerprint(name, revision, steps, Catalogue.read(path))
+    wanted = _resolved(context, config, settings)
+    fingerprint = base_model.fingerprint(wanted, Catalogue.read(path))
     made, known = folder / "base", _known(lake, week, fingerprint)
     if known:
         context.log.info(f"the base model of {known.address.partition} was made from the same: taken over")
         fetch_folder(lake, known, made)
-    elif name == base_model.TINY:
-        options = {"model_base": name, "tiny_steps": str(steps), "recipes": str(path), "output": str(made)}
+    elif wanted.model_base == base_model.TINY:
+        options = {"tiny_steps": str(wanted.tiny_steps), "recipes": str(path), "output": str(made)}
         programs.run_program(context, "platform_assets.planner.base_model", words(options))
     else:
         # Nothing is computed, and a program of its own would read the gigabytes of a folder again.
-        base_model.build(name, revision, steps, path, made)
+        base_model.build(wanted, path, made)
     lineage = Lineage(
         inputs=(recipes.as_input(),), code_version=base_model.CODE_VERSION, run_id=context.run.run_id,
-        details={"fingerprint": fingerprint, "model_base": name, "taken_from": known.address.partition if known else week},
+        details={"fingerprint": fingerprint, "model_base": wanted.model_base, "taken_from": known.address.partition if known else week},
     )  # fmt: skip
     publication = lake.publish_files(common.address(BASE_MODEL, week), files_of(made), lineage, expected=before)
     described = dg.MetadataValue.json(base_model.describe(made))
     return partitioned.Produced(BASE_MODEL, publication, {**common.files_metadata(publication), "base": described})
 
 
-def _resolved(context: dg.AssetExecutionContext, name: str, revision: str) -> tuple[str, str]:
-    """The base model's name and, of a hub id, the commit: asked once, so that what is written is what was compared."""
-    from platform_assets.planner import base_identity, base_model
+def _resolved(context: dg.AssetExecutionContext, config: BaseModelConfig, settings: Settings) -> "Wanted":
+    from platform_assets.planner.base_model import Wanted
     from platform_assets.planner.model_documents import ModelError
 
-    if name == base_model.TINY:
-        return name, ""
+    name, steps = config.model_base or settings.planner_model_base, config.tiny_steps or settings.planner_tiny_steps
     try:
-        found = base_identity.identify(name, revision)
+        found = Wanted(name, config.revision, config.dtype, steps).resolved()
     except ModelError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-    context.log.info(f"{name} is {found.model_base} {found.revision} with the digest {found.digest}")
-    return found.model_base, found.revision
+    context.log.info(f"{name} is {found.model_base} {found.revision}".rstrip())
+    return found
 
 
 def _known(lake: "Lake", week: str, fingerprint: str) -> "Revision | None":

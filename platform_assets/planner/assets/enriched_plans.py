@@ -85,6 +85,7 @@ def _produce(
         run_id=context.run.run_id,
         details={
             "excluded": excluded,
+            "generated": enrichment.count_generated(engine, files[-1]),
             "not_point_in_time": list(enriched.not_point_in_time),
             "checks": to_details(outcomes),
         },

@@ -32,12 +32,10 @@ class ReplayConfig(dg.Config):
     """Rows planned at a time, 0 for the program's own choice; in float32 the plans do not depend on it."""
     device: str = ""
     """cpu, cuda or cuda:1; CUDA where there is some when left out."""
-    dtype: str = ""
-    """Of the weights; as the model's training wrote it down when left out."""
 
     def options(self) -> dict[str, str]:
         """As options of the command line."""
-        return {"batch_size": str(self.batch_size or ""), "device": self.device, "dtype": self.dtype}
+        return {"batch_size": str(self.batch_size or ""), "device": self.device}
 
 
 def build(settings: Settings) -> dg.AssetsDefinition:
