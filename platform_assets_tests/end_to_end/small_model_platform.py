@@ -170,11 +170,11 @@ class ModelPlatform:
 
     @contextmanager
     def weak_baseline(self) -> Iterator[None]:
-        """A heuristic planner serves for a while that takes what nobody asked for and lets the pantry spoil.
+        """A heuristic planner serves for a while that takes what nobody asked for nor ever ate, dear, and lets the pantry spoil.
 
         It logged no row, so that all of them judge. In the registry, and not in a replay's options: it is the active version.
         """
-        weak = Jsonb(HeuristicPlanner(HeuristicWeights(-1.0, -1.0, 0.0, 0.0)).document())
+        weak = Jsonb(HeuristicPlanner(HeuristicWeights(-1.0, -2.0, 5.0, -0.5)).document())
         policy = registration.ensure_policy(self.warehouse)
         self.rows(
             "INSERT INTO exp.policy_versions (policy_id, version, config_defaults, status) VALUES (%s, %s, %s, 'active')"
