@@ -6,6 +6,7 @@ What does not belong here: what the files mean.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,14 @@ def local_file(path: Path, name: str) -> Path:
         return path
     files = local_manifest(path).get("files", ())
     return next((path / file["path"] for file in files if file["name"] == name), path / name)
+
+
+def local_folder(path: Path, target: Path) -> Path:
+    """The folder that a path on a command line stands for: itself, or of a published one its files, linked below `target`."""
+    files = local_manifest(path).get("files", ())
+    for file in files:
+        link = target / file["name"]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # another process of the same training was first
+            link.symlink_to((path / file["path"]).absolute())
+    return target if files else path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.core.digest import digest_table
-from platform_assets.core.folders import local_file
+from platform_assets.core.folders import local_file, local_folder
 from platform_assets.planner.catalogue import RECIPES, Catalogue
 from platform_assets.planner.model_documents import BASE, BaseModel, read_base
 from platform_assets.planner.training_options import TrainingOptions, fingerprint
@@ -51,8 +51,8 @@ class Inputs:
 
 def base_name(model_base: str) -> str:
     """What a --model_base is the base of: itself, or what a base folder says that it was made from. Raises ModelError."""
-    folder = _named_folder(model_base)
-    return read_base(folder).model_base if folder else model_base
+    file = local_file(Path(model_base), BASE)
+    return read_base(file.parent).model_base if _is_base(file) else model_base
 
 
 def work_folder(options: TrainingOptions) -> WorkFolder:
@@ -76,16 +76,15 @@ def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:
     return Inputs(options, datasets, recipes, catalogue, base_folder, base, work, key)
 
 
-def _named_folder(model_base: str) -> Path | None:
-    """The base folder that is named, itself or by its week's folder in a lake; None for the name of a model."""
-    file = local_file(Path(model_base), BASE)
-    return file.parent if file.name == BASE and file.is_file() else None
+def _is_base(file: Path) -> bool:
+    return file.name == BASE and file.is_file()
 
 
 def _base_folder(options: TrainingOptions, recipes: Path, catalogue: Catalogue, work: Path) -> Path:
     """The base folder that was named, or one made for this training, once."""
-    if named := _named_folder(options.model_base):
-        return named
+    named = Path(options.model_base)
+    if _is_base(local_file(named, BASE)):
+        return local_folder(named, work / "base-of-the-lake")
     from platform_assets.planner import base_model
 
     wanted = base_model.Wanted(options.model_base, options.revision, tiny_steps=options.tiny_steps)

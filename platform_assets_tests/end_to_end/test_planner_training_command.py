@@ -67,11 +67,15 @@ def test_the_commands_train_register_once_and_replay_against_version_0(platform:
     asked = recipes(platform, SECOND)
     words = ("--dataset", dataset(platform, SECOND), "--recipes", asked, "--output", tmp_path / "replay")
     version = ("--model_name", "planner_model", "--model_version", 1, "--baseline_version", 0)
-    run(platform, "replay", *version, *words)
+    for _ in range(2):
+        said = run(platform, "replay", *version, *words, "--record")
+        assert "| plan_alignment |" in said
+    recorded = platform.rows("SELECT dataset_version, status, n_rows, mlflow_run_id FROM exp.offline_replay_results")
+    assert [row[:2] for row in recorded] == [(partitions.dataset_date(SECOND), "completed")]
     summary = json.loads((tmp_path / "replay" / "replay_summary.json").read_text())
     assert (summary["candidate_version"], summary["baseline_version"]) == ("1", "0")
     scores = pq.read_table(tmp_path / "replay" / "replay_scores.parquet")
-    assert scores.num_rows == summary["rows"] > 20
+    assert scores.num_rows == summary["rows"] == recorded[0][2] > 20
     trained = set(pq.read_table(model / "training_rows.parquet")["plan_id"].to_pylist())
     assert trained
     assert not trained & set(scores["plan_id"].to_pylist())
