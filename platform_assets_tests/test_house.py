@@ -20,7 +20,7 @@ from platform_assets.core import transform
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "platform_assets"
-PIPELINES = {"planner"}
+PIPELINES = {"planner", "world_model"}
 HEAVY = (
     "torch",
     "transformers",
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "simulators": {"simulators", "core"},
     "training": {"training", "core"},
     "planner": {"planner", "training", "orchestration", "core"},
+    "world_model": {"world_model", "training", "orchestration", "core"},
     "commands": {"commands", "orchestration", "core", "planner", "simulators"},
 }
 FOLDERS = ("platform_assets", "platform_assets_tests", "deploy", "benchmarks", "docs")

@@ -42,12 +42,16 @@ class Settings:
     planner_retrain_rows: int
     planner_gate_rows: int
     planner_gate_households: int
+    retail_start: date
+    retail_end: date | None
+    retail_source: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Settings of this process. Raises SettingError for a value that cannot be read."""
         home = Path(environ.get("PLATFORM_HOME") or ".platform").expanduser().absolute()
         start = _read_date(environ, "PLATFORM_PLANNER_START")
+        retail_start, retail_end = (_read_date(environ, f"PLATFORM_RETAIL_{edge}") for edge in ("START", "END"))
         return cls(
             home=home,
             lake_url=environ.get("PLATFORM_LAKE_URL") or str(home / "lake"),
@@ -67,6 +71,10 @@ class Settings:
             planner_retrain_rows=_read_integer(environ, "PLATFORM_PLANNER_RETRAIN_ROWS", 1),
             planner_gate_rows=_read_integer(environ, "PLATFORM_PLANNER_GATE_ROWS", 1000, least=1),
             planner_gate_households=_read_integer(environ, "PLATFORM_PLANNER_GATE_HOUSEHOLDS", 250, least=2),
+            retail_start=retail_start or RETAIL_START,
+            # The documented data ended years ago: weeks up to today would be a thousand that nobody will ever fill.
+            retail_end=retail_end or (None if retail_start else RETAIL_END),
+            retail_source=environ.get("PLATFORM_RETAIL_SOURCE") or str(home / "retail"),
         )
 
     @property
@@ -91,6 +99,7 @@ class Settings:
 
 
 DEMO_START = date(2026, 1, 2)
+RETAIL_START, RETAIL_END = date(2006, 4, 10), date(2008, 7, 7)
 
 
 def _read_date(environ: Mapping[str, str], name: str) -> date | None:

@@ -95,6 +95,8 @@ def automation_sensors(
     left its place for days. The price is a second tick. Nothing else comes apart: the conditions here ask for recorded
     events and runs under way upstream, never for what the same tick is about to request there.
     """
+    if not long:
+        return [_automation_sensor(f"{location}_automation", dg.AssetSelection.all(), {})]
     slow = dg.AssetSelection.assets(*long)
     return [
         _automation_sensor(f"{location}_automation", dg.AssetSelection.all() - slow, {}),

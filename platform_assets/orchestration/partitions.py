@@ -4,6 +4,9 @@ Dagster names a window by its start; people and the documented dataset path name
 `datasets/planner/2025-01-10/` holds 2025-01-03 .. 2025-01-09, and its partition key is 2025-01-03. Mixing the two up
 reads a neighbouring week without any error, so both conversions live here and refuse a date that is not a Friday.
 
+A retail week is named by its Monday, the first day of the retailer's fiscal week; the retailer's own number of it
+(SHOP_WEEK) is read from the retailer's calendar when a run needs it, and never computed from a date.
+
 Every window is half-open and in UTC. Sizes of look-backs belong to the assets that declare them, not here.
 """
 
@@ -15,7 +18,7 @@ import dagster as dg
 
 from platform_assets.core.settings import Settings
 
-_FRIDAY = 4
+_MONDAY, _FRIDAY = 0, 4
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 
@@ -32,20 +35,42 @@ def planner_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     A calendar that starts inside a week has its first week at the next Friday, and one that ends inside a week loses
     that week: a dataset of four days under a week's name would be judged and trained on as if it were complete.
     """
-    start = _first_friday_from(settings.planner_start)
+    start = _first_from(settings.planner_start, _FRIDAY)
     end = settings.planner_end
     # Dagster itself drops the window that the end cuts; aligned here too so that the rule does not rest on it.
-    last = _first_friday_from(end - 6 * _DAY).isoformat() if end else None
+    last = _first_from(end - 6 * _DAY, _FRIDAY).isoformat() if end else None
     return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), end_date=last, day_offset=5, timezone="UTC")
 
 
 def planner_evaluated_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     """The weeks that a model of the week before can be judged on: all but the calendar's first."""
-    first = _first_friday_from(settings.planner_start) + _WEEK
+    first = _first_from(settings.planner_start, _FRIDAY) + _WEEK
     end = planner_weekly(settings).end
     return dg.WeeklyPartitionsDefinition(
         start_date=first.isoformat(), end_date=end.date().isoformat() if end else None, day_offset=5, timezone="UTC"
     )
+
+
+def retail_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The whole weeks of the retail calendar, Monday 00:00 UTC to Monday 00:00 UTC; the key is the Monday.
+
+    Cut at whole weeks as `planner_weekly` is. Fiscal weeks of the retailer are Monday to Sunday, which its calendar file is
+    held to at run time; no file is read here.
+    """
+    start, end = retail_first_week(settings), settings.retail_end
+    last = _first_from(end - 6 * _DAY, _MONDAY).isoformat() if end else None
+    return dg.WeeklyPartitionsDefinition(start_date=start, end_date=last, day_offset=1, timezone="UTC")
+
+
+def retail_first_week(settings: Settings) -> str:
+    """The key of the retail calendar's first week."""
+    return _first_from(settings.retail_start, _MONDAY).isoformat()
+
+
+def retail_weeks_up_to(week_key: str, first: str) -> list[str]:
+    """The retail weeks from `first` to `week_key`, both included, oldest first. ValueError unless both are Mondays."""
+    start, last = (_first_day(key, _MONDAY, "retail week key") for key in (first, week_key))
+    return [(start + i * _WEEK).isoformat() for i in range((last - start) // _WEEK + 1)]
 
 
 def weeks_before(n: int) -> dg.TimeWindowPartitionMapping:
@@ -159,11 +184,17 @@ def _day(key: str) -> date:
 
 
 def _friday(key: str, meaning: str) -> date:
+    return _first_day(key, _FRIDAY, meaning)
+
+
+def _first_day(key: str, weekday: int, meaning: str) -> date:
     day = _day(key)
-    if day.weekday() != _FRIDAY:
-        raise ValueError(f"{key} is a {day:%A}, but a {meaning} is a Friday; its week starts on {week_of_day(key)}")
+    if day.weekday() != weekday:
+        start = day - _DAY * ((day.weekday() - weekday) % 7)
+        expected = "Friday" if weekday == _FRIDAY else "Monday"
+        raise ValueError(f"{key} is a {day:%A}, but a {meaning} is a {expected}; its week starts on {start}")
     return day
 
 
-def _first_friday_from(day: date) -> date:
-    return day + _DAY * ((_FRIDAY - day.weekday()) % 7)
+def _first_from(day: date, weekday: int) -> date:
+    return day + _DAY * ((weekday - day.weekday()) % 7)

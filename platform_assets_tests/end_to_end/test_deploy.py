@@ -20,6 +20,7 @@ OF_LIBRARIES = re.compile(
 )
 ONE_SHOT = {"bucket", "migrate", "preflight"}
 SERVICES = read_compose()["services"]
+CODE_SERVERS = [name for name, service in SERVICES.items() if "code-server" in service.get("command", [])]
 
 
 class Names(Mapping[str, str]):
@@ -70,12 +71,13 @@ def test_every_variable_of_a_service_is_read_by_something(service: str) -> None:
     assert {name for name in given - known if not OF_LIBRARIES.fullmatch(name)} == set()
 
 
-def test_a_code_server_has_every_setting_of_the_platform() -> None:
+@pytest.mark.parametrize("service", CODE_SERVERS)
+def test_a_code_server_has_every_setting_of_the_platform(service: str) -> None:
     by_image = {"PLATFORM_HOME"}
-    assert settings_names() - by_image <= set(SERVICES["planner"]["environment"])
+    assert settings_names() - by_image <= set(SERVICES[service]["environment"])
 
 
-@pytest.mark.parametrize("service", ["planner", "webserver", "daemon"])
+@pytest.mark.parametrize("service", [*CODE_SERVERS, "webserver", "daemon"])
 def test_every_dagster_process_has_what_the_instance_asks_for(service: str) -> None:
     assert environment_names(read_yaml("dagster.yaml")) <= set(SERVICES[service]["environment"])
 
@@ -83,7 +85,7 @@ def test_every_dagster_process_has_what_the_instance_asks_for(service: str) -> N
 def test_every_code_location_has_a_code_server_and_the_same_as_at_home() -> None:
     at_home = {entry["python_module"]["location_name"]: entry["python_module"]["module_name"] for entry in _home()}
     servers = [entry["grpc_server"] for entry in read_yaml("workspace.yaml")["load_from"]]
-    assert {server["location_name"] for server in servers} == set(at_home)
+    assert {server["location_name"] for server in servers} == set(at_home) == set(CODE_SERVERS)
     for server in servers:
         name = server["location_name"]
         for process in ("webserver", "daemon"):

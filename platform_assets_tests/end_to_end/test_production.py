@@ -26,6 +26,7 @@ from platform_assets_tests.lake_stores import Server
 DAYS = [day for day in partitions.days_in(START, END) if day < END.isoformat()]
 WEEK_KEYS = ("2026-01-02", "2026-01-09")
 POOL = "lake_single_writer"
+CODE_SERVERS = ("planner", "world_model")
 STARTED, QUEUED, FAILED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.FAILURE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -148,7 +149,7 @@ def test_a_run_that_lost_its_process_is_retried_and_one_whose_step_failed_is_not
 
 
 def test_every_long_lived_service_passes_its_own_health_check(story: Story, deployment: Production) -> None:
-    assert set(deployment.services) == {"mlflow", "planner", "webserver", "daemon"}
+    assert set(deployment.services) == {"mlflow", *CODE_SERVERS, "webserver", "daemon"}
     for service in deployment.services:
         deployment.wait_for(f"{service}, well", lambda service=service: deployment.is_well(service), 180)
 
@@ -169,8 +170,10 @@ def _prepare(deployment: Production) -> tuple[str, str]:
 
 
 def _start_dagster(deployment: Production) -> None:
-    deployment.launch("planner")
-    deployment.wait_for("the code server", lambda: deployment.is_well("planner"), 180)
+    for server in CODE_SERVERS:
+        deployment.launch(server)
+    for server in CODE_SERVERS:
+        deployment.wait_for(f"the code server {server}", lambda server=server: deployment.is_well(server), 180)
     deployment.launch("webserver")
     deployment.wait_for("the web server", deployment.locations_loaded, 180)
     deployment.launch("daemon")

@@ -179,3 +179,44 @@ def test_only_a_plainly_written_date_is_a_key(text):
 def test_no_trailing_weeks_is_refused():
     with pytest.raises(ValueError, match="1 or more"):
         partitions.trailing_weeks("2025-01-03", 0)
+
+
+def retail(start: str, end: str | None = None) -> Settings:
+    unset = Settings.from_environment({})
+    return replace(unset, retail_start=date.fromisoformat(start), retail_end=date.fromisoformat(end) if end else None)
+
+
+def test_the_retail_calendar_is_the_documented_117_weeks_unless_said_otherwise():
+    weeks = partitions.retail_weekly(Settings.from_environment({})).get_partition_keys()
+    assert (len(weeks), weeks[0], weeks[-1]) == (117, "2006-04-10", "2008-06-30")
+
+
+def test_a_retail_calendar_with_a_start_and_no_end_is_open():
+    given_start = Settings.from_environment({"PLATFORM_RETAIL_START": "2026-01-05"})
+    weekly = partitions.retail_weekly(given_start)
+    assert weekly.get_partition_keys(current_time=datetime(2026, 1, 18, 23, 59, tzinfo=UTC)) == ["2026-01-05"]
+    assert weekly.get_partition_keys(current_time=datetime(2026, 1, 19, tzinfo=UTC)) == ["2026-01-05", "2026-01-12"]
+
+
+@given(st.integers(0, 400), st.integers(1, 90))
+def test_a_retail_week_is_whole_and_starts_on_a_monday(offset, length):
+    start = date(2006, 1, 1) + timedelta(days=offset)
+    both = retail(start.isoformat(), (start + timedelta(days=length)).isoformat())
+    days = [start + timedelta(days=n) for n in range(length - 6)]
+    weeks = partitions.retail_weekly(both).get_partition_keys()
+    assert weeks == [day.isoformat() for day in days if day.weekday() == 0]
+    assert not weeks or partitions.retail_first_week(both) == weeks[0]
+
+
+@given(st.integers(0, 300))
+def test_retail_weeks_up_to_one_are_adjacent_and_end_with_it(n):
+    last = (date(2006, 4, 10) + timedelta(weeks=n)).isoformat()
+    weeks = partitions.retail_weeks_up_to(last, "2006-04-10")
+    assert (weeks[0], weeks[-1], len(weeks)) == ("2006-04-10", last, n + 1)
+    assert len(set(weeks)) == n + 1
+
+
+@pytest.mark.parametrize(("week", "first"), [("2006-04-18", "2006-04-10"), ("2006-04-17", "2006-04-14")])
+def test_a_retail_week_that_is_no_monday_is_refused(week, first):
+    with pytest.raises(ValueError, match=r"retail week key is a Monday; its week starts on 2006-04-1[07]"):
+        partitions.retail_weeks_up_to(week, first)

@@ -1,0 +1,1 @@
+"""The retail world model: raw transactions to typed weeks to baskets."""
