@@ -113,13 +113,15 @@ def counts_reconcile(engine: Engine, baskets: Path, transactions: Path) -> Outco
 
 def no_basket_in_two_weeks(engine: Engine, baskets: Path, earlier: Mapping[str, Path]) -> Outcome:
     """No basket of the week is one of an earlier week; `earlier` are those whose ids may be the same."""
+    # All of them at once, and one by one only to say which: a query a week would make a long calendar's cost quadratic.
     reused = {}
-    for week, path in earlier.items():
-        found = engine.rows(
-            f"SELECT basket_id FROM baskets WHERE basket_id IN (SELECT basket_id FROM earlier) ORDER BY 1 LIMIT {SHOWN}",
-            {"baskets": [baskets], "earlier": [path]},
-        )
-        if found:
-            reused[week] = [row["basket_id"] for row in found]
+    if earlier and _shared_baskets(engine, baskets, list(earlier.values())):
+        by_week = {week: _shared_baskets(engine, baskets, [path]) for week, path in earlier.items()}
+        reused = {week: found for week, found in by_week.items() if found}
     reason = f"also in an earlier week: {reused}" if reused else "no basket is in an earlier week"
     return Outcome("no_basket_in_two_weeks", not reused, reason, {"weeks_compared": len(earlier)})
+
+
+def _shared_baskets(engine: Engine, baskets: Path, others: Sequence[Path]) -> list[int]:
+    sql = f"SELECT basket_id FROM baskets WHERE basket_id IN (SELECT basket_id FROM earlier) ORDER BY 1 LIMIT {SHOWN}"
+    return [row["basket_id"] for row in engine.rows(sql, {"baskets": [baskets], "earlier": list(others)})]
