@@ -51,9 +51,9 @@ class Window:
         expect(self.page.get_by_role("dialog")).to_have_count(0)
         assert self.problems == []
 
-    def screenshot(self, target: Path) -> None:
-        """Write the window as a PNG of few colours, which a README can carry."""
-        picture = Image.open(io.BytesIO(self.page.screenshot(animations="disabled"))).convert("RGB")
+    def screenshot(self, target: Path, part: tuple[int, int, int, int] | None = None) -> None:
+        """Write the window, or its part (left, top, right, bottom), as a PNG of few colours, which a README can carry."""
+        picture = Image.open(io.BytesIO(self.page.screenshot(animations="disabled"))).convert("RGB").crop(part)
         target.parent.mkdir(parents=True, exist_ok=True)
         picture.quantize(COLORS, dither=Image.Dither.NONE).save(target, format="PNG", optimize=True)
 
