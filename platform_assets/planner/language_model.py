@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.planner import base_identity
-from platform_assets.planner.base_identity import write_reference
 from platform_assets.planner.model_documents import (
     ADAPTER,
     ADAPTER_WEIGHTS,
@@ -29,11 +28,6 @@ from platform_assets.planner.model_documents import (
     read_planner,
 )  # fmt: skip
 from platform_assets.planner.prompt import PromptFormat
-
-__all__ = [
-    "BaseModel", "ModelError", "completion_ids", "default_device", "load_base", "load_planner", "load_tokenizer", "merge", "prompt_ids",
-    "quiet_adapters", "read_base", "without_progress_bars", "write_reference",
-]  # fmt: skip
 
 
 def default_device() -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from platform_assets.core.tracking import DatasetReference
 from platform_assets.planner import judgement, replay_record
-from platform_assets.planner.model_documents import BATCH_SIZE, DTYPES
+from platform_assets.planner.model_documents import BATCH_SIZE, DTYPES, ModelError
 from platform_assets.planner.plans import PlanError
 from platform_assets.planner.policies import Policy, run_policies
 from platform_assets.planner.replay_inputs import Inputs, Side, resolve
@@ -103,7 +103,6 @@ def read_propensities(files: Iterable[Path]) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    from platform_assets.planner.language_model import ModelError
     from platform_assets.planner.training_rows import TrainingRowsError
     from platform_assets.training import program
     from platform_assets.training.errors import OutOfMemory

@@ -59,13 +59,6 @@ class PlanScores:
         return values | {f"violations_{rule}": self.violations.get(rule, 0) for rule in RULES}
 
 
-METRICS = tuple(
-    each.name
-    for each in fields(PlanScores)
-    if each.name not in ("edit_prediction_error", "meals", "price", "violations")
-)
-
-
 @dataclass(frozen=True, slots=True)
 class RowScores:
     """One row of a replay: the served plan, the plan as proposed, what lay between them, and the cost."""

@@ -131,7 +131,8 @@ def write_model_folder(folder: Path, base: Path, targets: str | list[str] = "all
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from platform_assets.planner.language_model import load_base, quiet_adapters, read_base
+    from platform_assets.planner.language_model import load_base, quiet_adapters
+    from platform_assets.planner.model_documents import read_base
 
     shutil.copytree(base, folder / "base")
     form = prompt.PromptFormat(max_candidates=8)

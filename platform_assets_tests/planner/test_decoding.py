@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from platform_assets.planner import key_values, prompt
 from platform_assets.planner.constrained_answer import Answers, grammar
 from platform_assets.planner.decoding import INFEASIBLE, LanguageModelPlanner
-from platform_assets.planner.language_model import ModelError, completion_ids, load_base, prompt_ids
+from platform_assets.planner.language_model import completion_ids, load_base, prompt_ids
+from platform_assets.planner.model_documents import ModelError
 from platform_assets.planner.plans import Constraints, PlanError, Recipe, Request, most_meals, plan_price, within_budget
 from platform_assets.planner.policies import Proposal, run_policies
 from platform_assets.planner.possible_recipes import PossibleRecipes

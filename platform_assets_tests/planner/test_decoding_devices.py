@@ -12,8 +12,8 @@ import torch
 
 from platform_assets.planner import decoding, language_model
 from platform_assets.planner.decoding import LanguageModelPlanner, load_policy
-from platform_assets.planner.language_model import ModelError, default_device, load_planner
-from platform_assets.planner.model_documents import Decoding, read_planner
+from platform_assets.planner.language_model import default_device, load_planner
+from platform_assets.planner.model_documents import Decoding, ModelError, read_planner
 from platform_assets.planner.plans import Request
 from platform_assets.planner.policies import run_policies
 from platform_assets.planner.replay import replay

@@ -15,10 +15,10 @@ import pytest
 import torch
 import transformers
 
-from platform_assets.planner import language_model
+from platform_assets.planner import base_identity, language_model
 from platform_assets.planner.decoding import LanguageModelPlanner, load_policy
-from platform_assets.planner.language_model import ModelError, load_base, load_planner, load_tokenizer
-from platform_assets.planner.model_documents import read_planner
+from platform_assets.planner.language_model import load_base, load_planner, load_tokenizer
+from platform_assets.planner.model_documents import ModelError, read_planner
 from platform_assets.planner.plans import Request
 from platform_assets.planner.prompt import PromptFormat
 from platform_assets_tests.planner.small_model import (
@@ -68,7 +68,7 @@ def test_a_base_folder_gives_its_model_and_tokenizer(written: Path) -> None:
 
 
 def test_a_reference_loads_the_folder_that_it_points_to(written: Path, tmp_path: Path) -> None:
-    document = language_model.write_reference(str(written), "", tmp_path / "reference")
+    document = base_identity.write_reference(str(written), "", tmp_path / "reference")
     assert (document["kind"], document["model_base"]) == ("reference", str(written))
     assert [path.name for path in (tmp_path / "reference").iterdir()] == ["base.json"]
     ours, theirs = load_base(tmp_path / "reference")[0], load_base(written)[0]
@@ -145,14 +145,14 @@ def test_a_base_that_cannot_be_used_is_refused_with_the_remedy(
 
 def test_a_folder_that_is_not_there_is_not_asked_of_the_hub(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a folder here: correct the path"):
-        language_model.write_reference(str(tmp_path / "nowhere"), "", tmp_path / "reference")
+        base_identity.write_reference(str(tmp_path / "nowhere"), "", tmp_path / "reference")
 
 
 @pytest.mark.parametrize("model_base", ["someone/some-model", "not a hub id"])
 def test_a_hub_out_of_reach_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_base: str) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match="without a connection download it elsewhere"):
-        language_model.write_reference(model_base, "", tmp_path / "reference")
+        base_identity.write_reference(model_base, "", tmp_path / "reference")
     write_base_document(tmp_path, kind="reference", model_base=model_base, revision="0123456")
     with pytest.raises(ModelError, match="0123456 is neither a local folder nor a model that the hub gave"):
         load_tokenizer(tmp_path)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 
 from platform_assets.planner import registration, schemas
-from platform_assets.planner.language_model import ModelError
+from platform_assets.planner.model_documents import ModelError
 from platform_assets.planner.served_model import ServedPlanner
 from platform_assets.simulators.meal_app.invented_recipes import invent_recipes
 from platform_assets_tests.planner.small_model import small_recipes, write_base, write_model_folder

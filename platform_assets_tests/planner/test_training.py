@@ -18,8 +18,7 @@ import torch
 
 from platform_assets.core.digest import digest_table
 from platform_assets.planner import language_model, training, training_inputs, training_options, training_output
-from platform_assets.planner.language_model import ModelError
-from platform_assets.planner.model_documents import read_base, read_planner
+from platform_assets.planner.model_documents import ModelError, read_base, read_planner
 from platform_assets.planner.trained_model import read_options
 from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, pinned, resolved
 from platform_assets.planner.training_rows import TrainingRowsError, read_dataset

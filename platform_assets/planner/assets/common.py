@@ -13,8 +13,7 @@ import dagster as dg
 
 from platform_assets.core.dataset import dataset_address
 from platform_assets.core.lake import Address, Lake, Publication, Revision
-from platform_assets.core.settings import Settings
-from platform_assets.orchestration import partitions
+from platform_assets.orchestration import partitions, upstream
 
 GROUP = "planner"
 DATASET_MODEL = "planner"
@@ -31,13 +30,8 @@ POLICY_VERSION = dg.AssetKey(["planner", "policy_version"])
 
 
 # One training or replay at a time (dagster.yaml): each takes all the cores or the accelerator that there are. With one slot it
-# also keeps two of them from publishing the same week to a lake that needs `writer_pool`, without holding that for hours.
+# also keeps two of them from publishing the same week to a lake that needs `upstream.writer_pool`, without holding that for hours.
 TRAINING_POOL = "planner_training"
-
-
-def writer_pool(settings: Settings) -> str | None:
-    """The pool (one slot, see dagster.yaml) of what publishes to a lake that cannot compare-and-swap."""
-    return "lake_single_writer" if settings.lake_single_writer else None
 
 
 def address(asset: dg.AssetKey, partition: str) -> Address:
@@ -49,22 +43,13 @@ def address(asset: dg.AssetKey, partition: str) -> Address:
 
 
 def published(lake: Lake, asset: dg.AssetKey, keys: Iterable[str]) -> dict[str, Revision]:
-    """The current revision of each published partition, in order; those that are not published are absent."""
-    found = {key: lake.current(address(asset, key)) for key in keys}
-    return {key: revision for key, revision in found.items() if revision is not None}
+    """The current revision of each published partition, in order (`orchestration.upstream`)."""
+    return upstream.published(lake, (address(asset, key) for key in keys))
 
 
 def require(lake: Lake, asset: dg.AssetKey, keys: Iterable[str], purpose: str) -> dict[str, Revision]:
-    """As `published`, but raises dg.Failure naming the partitions that are missing: nothing is built on an incomplete window."""
-    keys = list(keys)
-    found = published(lake, asset, keys)
-    if missing := [key for key in keys if key not in found]:
-        raise dg.Failure(
-            f"{purpose} needs {asset.to_user_string()} of {', '.join(missing)}, which was not published. "
-            "Materialise it first.",
-            allow_retries=False,
-        )
-    return found
+    """As `published`, but raises dg.Failure naming the partitions that are missing."""
+    return upstream.require(lake, (address(asset, key) for key in keys), purpose)
 
 
 def fetch_all(lake: Lake, revisions: Mapping[str, Revision], name: str, scratch: Path) -> list[Path]:

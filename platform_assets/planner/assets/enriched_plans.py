@@ -8,7 +8,7 @@ import dagster as dg
 
 from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, partitions
+from platform_assets.orchestration import automation, checks, partitioned, partitions, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import ENRICHED_PLANS, EVENTS
@@ -47,7 +47,7 @@ def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
         check_specs=checks.specs(ENRICHED_PLANS, CHECKS, daily),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_A_RUN),
-        pool=common.writer_pool(settings),
+        pool=upstream.writer_pool(settings),
         automation_condition=automation.days_from_days(),
     )
     def enriched_plans(

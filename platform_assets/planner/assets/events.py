@@ -9,7 +9,7 @@ import dagster as dg
 
 from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import checks, partitioned, partitions
+from platform_assets.orchestration import checks, partitioned, partitions, upstream
 from platform_assets.orchestration.automation import AFFECTED_DAYS
 from platform_assets.orchestration.resources import EngineResource, LakeResource, SourceResource
 from platform_assets.planner.assets import common
@@ -52,7 +52,7 @@ def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
         check_specs=checks.specs(EVENTS, CHECKS, daily),
         partitions_def=daily,
         backfill_policy=dg.BackfillPolicy.multi_run(MAX_DAYS_A_RUN),
-        pool=common.writer_pool(settings),
+        pool=upstream.writer_pool(settings),
     )
     def planner_events(
         context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, source: SourceResource

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, partitions, steps
+from platform_assets.orchestration import automation, checks, partitioned, partitions, steps, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import POLICY_VERSION, REPLAY_SCORES
@@ -37,7 +37,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks.specs(POLICY_VERSION, CHECKS, evaluated),
         partitions_def=evaluated,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
-        pool=common.writer_pool(settings),
+        pool=upstream.writer_pool(settings),
         automation_condition=automation.judged_from_trained(),
     )
     def policy_version(

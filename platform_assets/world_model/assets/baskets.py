@@ -8,7 +8,7 @@ import dagster as dg
 
 from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, partitions
+from platform_assets.orchestration import automation, checks, partitioned, partitions, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.world_model.assets import common
 from platform_assets.world_model.assets.common import BASKETS, TRANSACTIONS
@@ -41,7 +41,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks.specs(BASKETS, CHECKS, weekly),
         partitions_def=weekly,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=common.writer_pool(settings),
+        pool=upstream.writer_pool(settings),
         automation_condition=automation.weekly_from_days(),
     )
     def baskets(

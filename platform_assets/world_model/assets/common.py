@@ -14,6 +14,7 @@ import dagster as dg
 
 from platform_assets.core.lake import Address, Lake, Revision
 from platform_assets.core.settings import Settings
+from platform_assets.orchestration import upstream
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine
@@ -53,28 +54,16 @@ def raw_data_errors() -> Iterator[None]:
         raise dg.Failure(str(error), allow_retries=False) from error
 
 
-def writer_pool(settings: Settings) -> str | None:
-    """The pool (one slot, see dagster.yaml) of what publishes to a lake that cannot compare-and-swap."""
-    return "lake_single_writer" if settings.lake_single_writer else None
-
-
 def address(asset: dg.AssetKey, partition: str) -> Address:
     """Where a partition of an asset lies in the lake."""
     return Address(asset.to_user_string(), partition)
 
 
 def published(lake: Lake, asset: dg.AssetKey, keys: Iterable[str]) -> dict[str, Revision]:
-    """The current revision of each published partition, in order; those that are not published are absent."""
-    found = {key: lake.current(address(asset, key)) for key in keys}
-    return {key: revision for key, revision in found.items() if revision is not None}
+    """The current revision of each published partition, in order (`orchestration.upstream`)."""
+    return upstream.published(lake, (address(asset, key) for key in keys))
 
 
 def require(lake: Lake, asset: dg.AssetKey, partition: str, purpose: str) -> Revision:
-    """The current revision. Raises dg.Failure when the partition was not published."""
-    revision = lake.current(address(asset, partition))
-    if revision is None:
-        raise dg.Failure(
-            f"{purpose} needs {asset.to_user_string()} of {partition}, which was not published. Materialise it first.",
-            allow_retries=False,
-        )
-    return revision
+    """The current revision of one partition. Raises dg.Failure when it was not published."""
+    return upstream.require(lake, [address(asset, partition)], purpose)[partition]

@@ -8,7 +8,7 @@ import dagster as dg
 
 from platform_assets.core.quality import to_details
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import checks, partitioned, partitions
+from platform_assets.orchestration import checks, partitioned, partitions, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.world_model.assets import common
 from platform_assets.world_model.assets.common import QUARANTINED_TRANSACTIONS, TRANSACTIONS, RetailSourceResource
@@ -52,7 +52,7 @@ def build(settings: Settings, limits: Limits) -> dg.AssetsDefinition:
         partitions_def=weekly,
         # One run: a file of many weeks is looked through once a run, and a week is compared with those before it.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=common.writer_pool(settings),
+        pool=upstream.writer_pool(settings),
     )
     def world_model_transactions(
         context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, retail: RetailSourceResource
