@@ -45,6 +45,9 @@ class Settings:
     retail_start: date
     retail_end: date | None
     retail_source: str
+    retail_retrain_weeks: int
+    retail_gate_rows: int
+    retail_gate_customers: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -75,6 +78,9 @@ class Settings:
             # The documented data ended years ago: weeks up to today would be a thousand that nobody will ever fill.
             retail_end=retail_end or (None if retail_start else RETAIL_END),
             retail_source=environ.get("PLATFORM_RETAIL_SOURCE") or str(home / "retail"),
+            retail_retrain_weeks=_read_integer(environ, "PLATFORM_RETAIL_RETRAIN_WEEKS", 4, least=1),
+            retail_gate_rows=_read_integer(environ, "PLATFORM_RETAIL_GATE_ROWS", 1000, least=1),
+            retail_gate_customers=_read_integer(environ, "PLATFORM_RETAIL_GATE_CUSTOMERS", 250, least=2),
         )
 
     @property

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetReference", "Run", "Tracking", "TrackingError", "TrackingUnreachable"]
 
-EXPERIMENTS = ("planner_training", "offline_replay")
+EXPERIMENTS = ("planner_training", "world_model_training", "offline_replay")
 DAGSTER_RUN_ID = "dagster_run_id"
+LONGEST_PARAMETER = 500
 _PARENT = "mlflow.parentRunId"
 # MLflow's own defaults let a run wait up to 20 minutes for each request. With these a server that is away is given up after
 # a quarter of a minute, one that hangs after a minute; the step's retries come on top (orchestration.failures).
@@ -56,10 +57,10 @@ class Run:
                 self.tracking.client.log_metric(self.run_id, name, value, step=step)
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Log parameters; MLflow refuses to change one that is already there."""
+        """Log parameters, their first 500 characters; MLflow refuses to change one that is already there."""
         with self.tracking.translated():
             for name, value in parameters.items():
-                self.tracking.client.log_param(self.run_id, name, value)
+                self.tracking.client.log_param(self.run_id, name, str(value)[:LONGEST_PARAMETER])
 
     def log_file(self, path: Path) -> None:
         """Store a file as an artefact under its own name."""

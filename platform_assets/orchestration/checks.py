@@ -110,6 +110,15 @@ def failed_blocking(details: Mapping[str, Any], checks: Iterable[Check]) -> dict
     return failed
 
 
+def lacking(asset: dg.AssetKey, partition: str, revision: Revision | None, checks: Iterable[Check]) -> str:
+    """Why a partition cannot be built on, by its manifest, for people; empty if it can."""
+    name = f"{asset.to_user_string()} of {partition}"
+    if revision is None:
+        return f"{name}, which is not published"
+    failed = failed_blocking(revision.lineage.details, checks)
+    return f"{name}, which failed {', '.join(failed)}" if failed else ""
+
+
 def _metadata(outcome: Outcome) -> dict[str, Any]:
     return {name: value for name, value in outcome.metadata.items() if value is not None}
 

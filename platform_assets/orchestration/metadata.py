@@ -40,6 +40,18 @@ def table_metadata(publication: Publication, table: Path, lineage: ColumnLineage
     return found
 
 
+def files_metadata(publication: Publication) -> dict[str, Any]:
+    """Standard metadata of published files that are no table: where they lie, their digest and sizes."""
+    revision = publication.revision
+    sizes = {file.name: f"{file.size:,} bytes" for file in revision.data_files}
+    return {
+        "dagster/uri": dg.MetadataValue.text(revision.uri),
+        "digest": revision.digest,
+        "changed": publication.digest_changed,
+        "files": dg.MetadataValue.json(sizes),
+    }
+
+
 def column_lineage(lineage: ColumnLineage) -> dg.TableColumnLineage:
     """Dagster's form of column lineage."""
     return dg.TableColumnLineage(

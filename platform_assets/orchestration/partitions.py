@@ -62,6 +62,14 @@ def retail_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     return dg.WeeklyPartitionsDefinition(start_date=start, end_date=last, day_offset=1, timezone="UTC")
 
 
+def retail_known_weekly(settings: Settings, least_weeks: int) -> dg.WeeklyPartitionsDefinition:
+    """The retail weeks that can be the last one known of a split: those with `least_weeks` weeks of the calendar up to them."""
+    weekly, first = retail_weekly(settings), date.fromisoformat(retail_first_week(settings))
+    start = (first + (least_weeks - 1) * _WEEK).isoformat()
+    end = weekly.end.date().isoformat() if weekly.end else None
+    return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, day_offset=1, timezone="UTC")
+
+
 def retail_first_week(settings: Settings) -> str:
     """The key of the retail calendar's first week."""
     return _first_from(settings.retail_start, _MONDAY).isoformat()
@@ -76,6 +84,11 @@ def retail_weeks_up_to(week_key: str, first: str) -> list[str]:
 def weeks_before(n: int) -> dg.TimeWindowPartitionMapping:
     """Weekly on weekly: each week reads itself and the `n` weeks before it, cut at the calendar's start."""
     return days_before(n)
+
+
+def all_weeks_up_to() -> dg.TimeWindowPartitionMapping:
+    """Weekly on weekly: each week reads itself and every week before it, up to 40 years, cut at the calendar's start."""
+    return days_before(40 * 52)
 
 
 def week_before() -> dg.TimeWindowPartitionMapping:
@@ -140,8 +153,11 @@ def previous_week(week_key: str) -> str:
 
 
 def weeks_between(earlier: str, later: str) -> int:
-    """How many weeks one week key lies after another."""
-    return (_friday(later, "week key") - _friday(earlier, "week key")) // _WEEK
+    """How many weeks one week key lies after another. ValueError unless both begin on the same day of the week."""
+    apart = _day(later) - _day(earlier)
+    if apart % _WEEK:
+        raise ValueError(f"{earlier} and {later} are no keys of one weekly calendar: they are {apart.days} days apart")
+    return apart // _WEEK
 
 
 def days_in(first: date, last: date) -> list[str]:

@@ -40,6 +40,9 @@ class Policy:
     """At least so many weeks between the datasets of two trainings."""
     minimum_new_rows: int = 1
     """At least so many rows in passed datasets since the last training."""
+    newest_only: bool = False
+    """Of several weeks that are ready at a tick only the newest is trained on: where a training reads all weeks up to its own,
+    a model of each week of a backfill is what nobody wants."""
 
 
 @dataclass
@@ -151,16 +154,18 @@ def due(
     if cursor.storage_id < cursor.inherited_id:
         say("the weeks that were there before this sensor are not looked through yet, or one is still being computed")
         return []
-    for week in _in_turn(cursor):
+    for week in _in_turn(cursor, policy):
         if week > cursor.last_week and (found := _ready(cursor, policy, week, read, say)):
             requests.append((week, f"{week}:{found.digest}"))
             cursor.request(week, say)
     return requests
 
 
-def _in_turn(cursor: Cursor) -> list[str]:
-    """The waiting weeks, oldest first; of the inherited ones the newest first, whose request leaves the others behind."""
+def _in_turn(cursor: Cursor, policy: Policy) -> list[str]:
+    """The waiting weeks, oldest first; of those of which one is wanted the newest first, whose request leaves the others behind."""
     weeks = sorted(cursor.new_rows)
+    if policy.newest_only:
+        return weeks[::-1]
     inherited = [week for week in weeks if week <= cursor.inherited_week]
     return inherited[::-1] + weeks[len(inherited) :]
 

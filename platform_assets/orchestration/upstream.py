@@ -12,6 +12,11 @@ import dagster as dg
 from platform_assets.core.lake import Address, Lake, Revision
 from platform_assets.core.settings import Settings
 
+# One training or replay at a time, of whatever pipeline (dagster.yaml): each takes all the cores or the accelerator that there
+# are. With one slot it also keeps two of them from publishing the same week to a lake that needs `writer_pool`, without
+# holding that for hours.
+TRAINING_POOL = "training"
+
 
 def writer_pool(settings: Settings) -> str | None:
     """The pool (one slot, see dagster.yaml) of what publishes to a lake that cannot compare-and-swap."""

@@ -19,6 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from platform_assets.core.compared import NotRegistered
+from platform_assets.core.replay_record import EXPERIMENT, table
 from platform_assets.core.tracking import DatasetReference
 from platform_assets.planner import judgement, replay_record
 from platform_assets.planner.model_documents import BATCH_SIZE, DTYPES, ModelError
@@ -108,7 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from platform_assets.training.errors import OutOfMemory
 
     options = _parser().parse_args(arguments)
-    expected = (ModelError, PlanError, LeakError, TrainingRowsError, OutOfMemory, FileNotFoundError)
+    expected = (
+        ModelError, NotRegistered, PlanError, LeakError, TrainingRowsError, OutOfMemory, FileNotFoundError,
+    )  # fmt: skip
     return program.run(lambda: _run(options), expected)
 
 
@@ -132,7 +136,7 @@ def _run(options: argparse.Namespace) -> Mapping[str, Any]:
     summary = {**counts, **sides, "sample_size": options.sample_size, "batch_size": options.batch_size}
     (options.output / SUMMARY).write_text(json.dumps(summary, indent=2, sort_keys=True), encoding="utf-8")
     means = judgement.means(options.output / SCORES)
-    say(f"{replay_record.table(means)}\nscores of every row: {options.output / SCORES}")
+    say(f"{table(means)}\nscores of every row: {options.output / SCORES}")
     if options.record:
         _record(inputs, options.output, means, summary)
     return summary
@@ -151,14 +155,12 @@ def _record(inputs: Inputs, output: Path, means: Mapping[str, Mapping[str, float
     dataset = DatasetReference(f"planner/{version}", digests, where, summary["rows"])
     digest = digest_table([output / SCORES]).digest
     recorded = replay_record.Recorded(inputs.compared, version, dataset, digest, means, summary)
-    run = tracking.finished_run(replay_record.EXPERIMENT, recorded.tags())
+    run = tracking.finished_run(EXPERIMENT, recorded.tags())
     if run is None:
-        with tracking.run(replay_record.EXPERIMENT, f"replay {version}", recorded.tags()) as run:
+        with tracking.run(EXPERIMENT, f"replay {version}", recorded.tags()) as run:
             recorded.log(run, output)
     recorded.write(warehouse, run.run_id)
-    say(
-        f"recorded in MLflow (experiment {replay_record.EXPERIMENT}) and in exp.offline_replay_results; judged is only the asset's"
-    )
+    say(f"recorded in MLflow (experiment {EXPERIMENT}) and in exp.offline_replay_results; judged is only the asset's")
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import services
+from platform_assets.core import compared, services
+from platform_assets.core.compared import ACTIVE, NotRegistered, Sides
 from platform_assets.core.folders import local_file
 from platform_assets.core.registry import PolicyVersion, Registry
 from platform_assets.core.settings import Settings
 from platform_assets.core.tracking import Tracking
-from platform_assets.planner import registration, replay_record
+from platform_assets.planner import registration
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.model_documents import BATCH_SIZE
 from platform_assets.planner.policies import Policy
-from platform_assets.planner.replay_record import Sides
 from platform_assets.planner.replay_rows import Seen
 from platform_assets.planner.training_rows import Dataset, read_dataset
 
@@ -64,22 +64,22 @@ class Inputs:
 
 
 def resolve(options: argparse.Namespace, scratch: Path) -> Inputs:
-    """Fetch models and find datasets; raises TrackingError, WarehouseError, PlanError or TrainingRowsError naming what is missing."""
+    """Fetch models and find datasets; raises TrackingError, WarehouseError, NotRegistered or TrainingRowsError naming what is missing."""
     settings = Settings.from_environment()
     tracking, warehouse = services.open_tracking(settings), services.open_warehouse(settings)
     known = Registry(warehouse).version_of_model(options.model_name, options.model_version)
-    if known is None:
-        raise replay_record.NotRegistered(
+    if known is None or known.policy != registration.POLICY:
+        raise NotRegistered(
             f"{options.model_name} {options.model_version} is no version of {registration.POLICY}: train it with "
             "planner/model, or with `python -m platform_assets.planner.training --register`"
         )
     candidate = _side(tracking, known, scratch)
-    number = replay_record.ACTIVE if options.baseline_version is None else options.baseline_version
-    compared = Sides(known, replay_record.baseline(warehouse, number))
-    baseline = _side(tracking, compared.baseline, scratch)
+    number = ACTIVE if options.baseline_version is None else options.baseline_version
+    sides = Sides(known, compared.baseline(warehouse, registration.MODEL, number))
+    baseline = _side(tracking, sides.baseline, scratch)
     candidate, baseline = (replace(side, device=options.device, dtype=options.dtype) for side in (candidate, baseline))
     recipes = local_file(options.recipes or candidate.folder or scratch, RECIPES)
-    return Inputs(compared, candidate, baseline, tuple(map(read_dataset, options.dataset)), recipes)
+    return Inputs(sides, candidate, baseline, tuple(map(read_dataset, options.dataset)), recipes)
 
 
 def _side(tracking: Tracking, version: PolicyVersion, scratch: Path) -> Side:
@@ -87,5 +87,7 @@ def _side(tracking: Tracking, version: PolicyVersion, scratch: Path) -> Side:
         return Side(str(version.version), None, version.config_defaults)
     target = scratch / f"version-{version.version}"  # the same for both, where a version is compared with itself
     return Side(
-        str(version.version), registration.fetch_model(tracking, version.model_version, target), version.config_defaults
+        str(version.version),
+        registration.MODEL.fetch_model(tracking, version.model_version, target),
+        version.config_defaults,
     )

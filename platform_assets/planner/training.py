@@ -11,7 +11,6 @@ not belong here: what is read (`planner.training_inputs`), rows (`planner.traini
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -66,12 +65,13 @@ def _opened(options: TrainingOptions) -> Iterator[Inputs]:
     from platform_assets.planner import training_inputs
     from platform_assets.planner.model_documents import PLANNER
     from platform_assets.training.output import require_replaceable
+    from platform_assets.training.settled import settle_threads
 
     require_replaceable(options.output, PLANNER)
     work = training_inputs.work_folder(options)
     with nullcontext() if devices.is_follower() else work.held():
         inputs = training_inputs.read_inputs(resolved(options), work)
-        _settle_threads(inputs)
+        settle_threads(work, inputs.fingerprint, options.threads, inputs.options.devices)
         yield inputs
 
 
@@ -93,7 +93,7 @@ def _train(inputs: Inputs, listeners: Sequence[EpochListener], say: Callable[[st
         say(f"wrote {options.output}")
     return TrainingResult(
         options.output, inputs.fingerprint, inputs.parameters(), metrics,
-        tuple(epoch.metrics for epoch in fitted.history.epochs), fitted.tokens_per_second or None, fitted.is_first_rank,
+        tuple(epoch.metrics for epoch in fitted.history.epochs), fitted.per_second or None, fitted.is_first_rank,
     )  # fmt: skip
 
 
@@ -109,9 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from platform_assets.planner.training_rows import TrainingRowsError
     from platform_assets.training import program
     from platform_assets.training.errors import TrainingError
+    from platform_assets.training.settled import leave_the_talking_to_the_first
 
     disable_progress_bar()
-    follows = _leave_the_talking_to_the_first()
+    follows = leave_the_talking_to_the_first()
     parser = _parser()
     parsed = parser.parse_args(arguments)
     try:
@@ -159,28 +160,6 @@ def _options(
 
     given = sys.argv[1:] if arguments is None else arguments
     return options.read(TrainingOptions, parser.parse_args(advised(given, base_name(parsed.model_base))))
-
-
-def _leave_the_talking_to_the_first() -> bool:
-    """Whether this is another process than a distributed training's first; such a one does not answer Dagster."""
-    if devices.is_follower():
-        for name in ("DAGSTER_PIPES_CONTEXT", "DAGSTER_PIPES_MESSAGES"):
-            os.environ.pop(name, None)
-    return devices.is_follower()
-
-
-def _settle_threads(inputs: Inputs) -> None:
-    from platform_assets.training import threads
-
-    # The last bits of a sum depend on the number of threads: a training goes on with as many as it began with, and what each
-    # process found free for itself would differ.
-    if devices.is_follower():
-        facts = inputs.work.claimed(inputs.fingerprint)
-    else:
-        options = inputs.options
-        free = options.threads or threads.share_of_free_cores(devices.processes_here(options.devices))
-        facts = inputs.work.claim(inputs.fingerprint, {"threads": free})
-    threads.use_threads(facts["threads"])
 
 
 def _prepare(inputs: Inputs, rows: TrainingRows) -> tuple[FineTuning, tuple[EncodedRows, EncodedRows]]:

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from platform_assets.core.step import words
 from platform_assets.planner import base_model
 from platform_assets.planner.prompt import PromptFormat
 from platform_assets.training import devices
+from platform_assets.training.libraries import releases
 
 _HERE = Path(__file__).parent
 # Every module of the program that decides a number or a file of the model; a test compares them with what is imported.
@@ -187,14 +187,6 @@ def fingerprint(options: TrainingOptions, dataset_digests: Sequence[str], base_d
     content = {
         "options": chosen, "datasets": list(dataset_digests), "base": base_digest, "recipes": recipes_digest,
         "prompt": options.form.digest, "code_version": CODE_VERSION,
-        "libraries": {name: _release(name) for name in libraries},
+        "libraries": releases(libraries),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _release(library: str) -> str:
-    """Without the build (+cpu, +cu128): the step that asks may lie on a machine without the device."""
-    try:
-        return version(library).partition("+")[0]
-    except PackageNotFoundError:
-        return ""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from platform_assets.core import services
 from platform_assets.core.folders import folder_digest
+from platform_assets.core.registered_model import MODEL_DIGEST
 from platform_assets.core.settings import Settings
-from platform_assets.core.source_code import git_sha
 from platform_assets.core.tracking import DatasetReference
 from platform_assets.planner import registration, trained_model
 
@@ -32,14 +32,11 @@ def tags(
 ) -> dict[str, str]:
     """What a training's run and its registered version are found and explained by, whoever trains."""
     return {
-        "policy_id": registration.ensure_policy(warehouse),
-        "task": registration.TASK,
-        registration.FINGERPRINT: fingerprint,
+        **registration.MODEL.tags(warehouse, fingerprint),
         "dataset_version": _version(newest),
         "dataset_digest": newest.digest,
         "base_digest": base_digest,
         "base_revision": base_revision,
-        "git_sha": git_sha(),
     }
 
 
@@ -65,7 +62,7 @@ class Record:
     def finish(self, result: TrainingResult) -> None:
         """Parameters, and the numbers of the whole."""
         if self.run:
-            registration.log_parameters(self.run, result.parameters)
+            self.run.log_parameters(result.parameters)
             numbers = {f"final_{name}": float(value) for name, value in trained_model.numbers(result.metrics).items()}
             # A training that only went on after its last step says nothing of speed.
             rate = {"tokens_per_second": result.tokens_per_second} if result.tokens_per_second else {}
@@ -76,12 +73,14 @@ class Record:
         if self.registers is None:
             return {}
         warehouse = services.open_warehouse(Settings.from_environment())
-        version = registration.registered(self.registers, inputs.fingerprint)
+        version = registration.MODEL.registered(self.registers, inputs.fingerprint)
         if version is None and self.run:
-            described = {**_tags(warehouse, inputs), registration.MODEL_DIGEST: folder_digest(folder)}
+            described = {**_tags(warehouse, inputs), MODEL_DIGEST: folder_digest(folder)}
             defaults = trained_model.serving_defaults(folder)
-            version = registration.register(self.registers, self.run, folder, inputs.fingerprint, described, defaults)
-        known = registration.register_policy_versions(self.registers, warehouse)
+            version = registration.MODEL.register(
+                self.registers, self.run, folder, inputs.fingerprint, described, defaults
+            )
+        known = registration.MODEL.register_policy_versions(self.registers, warehouse)
         return {"model_version": version, "policy_version": known[version].version} if version else {}
 
 
@@ -98,11 +97,11 @@ def recording(inputs: Inputs, run_id: str, register: bool, is_follower: bool) ->
     registers = tracking if register else None
     if run_id:
         yield Record(tracking.open_run(run_id), registers)
-    elif registration.registered(tracking, inputs.fingerprint):
+    elif registration.MODEL.registered(tracking, inputs.fingerprint):
         yield Record(None, registers)
     else:
         described = _tags(services.open_warehouse(Settings.from_environment()), inputs)
-        with tracking.run(registration.EXPERIMENT, "training", described) as run:
+        with tracking.run(registration.MODEL.experiment, "training", described) as run:
             log_datasets(run, _references(inputs))
             yield Record(run, registers)
 

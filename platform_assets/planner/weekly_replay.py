@@ -1,7 +1,7 @@
 """One evaluated week's replay, from pinned inputs to recorded scores: always all of its rows, against the version that is active.
 
 Samples and other baselines are for the command line (`planner.replay`): what is published here is what gets judged. What does
-not belong here: planning and scoring rows (`planner.replay`), the records' form (`planner.replay_record`).
+not belong here: planning and scoring rows (`planner.replay`), the records' form (`core.replay_record`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from platform_assets.core import compared
+from platform_assets.core.compared import Sides
 from platform_assets.core.folders import dataset_version, fetch_dataset
 from platform_assets.core.lake import Address, Lineage, Publication, Revision
 from platform_assets.core.quality import Outcome, to_details
-from platform_assets.core.registry import Registry, ReplayResult
-from platform_assets.core.step import ProgramFailed, Step, words
+from platform_assets.core.replay_record import run_program
+from platform_assets.core.step import Step, words
 from platform_assets.core.tracking import DatasetReference, Run
 from platform_assets.planner import judgement, registration, replay, replay_record
 from platform_assets.planner.catalogue import RECIPES
-from platform_assets.planner.replay_record import Recorded, Sides
+from platform_assets.planner.replay_record import Recorded
 
 PROGRAM = "platform_assets.planner.replay"
 
@@ -64,7 +66,7 @@ class WeeklyReplay:
     def produce(self) -> Replayed:
         """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
         before = self.step.lake.current(self.address)
-        sides = replay_record.sides(self.step.warehouse, self.step.tracking, self.inputs.model)
+        sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
         summary = {**self._replay(sides), "generated_plans": self._generated()}
         scores = self._output / replay.SCORES
         outcomes = replay_record.judge(summary, self.inputs.dataset.rows or 0, scores)
@@ -77,8 +79,9 @@ class WeeklyReplay:
         means, pinned = judgement.means(scores), self.inputs.dataset
         version = dataset_version(pinned)
         dataset = DatasetReference(f"planner/{version}", pinned.digest, pinned.uri, pinned.rows)
-        run = self._record(Recorded(sides, version, dataset, publication.revision.digest, means, summary))
-        pictures = replay_record.pictures(means, version, sides)
+        recorded = Recorded(sides, version, dataset, publication.revision.digest, means, summary)
+        run = recorded.keep(self.step)
+        pictures = recorded.pictures()
         return Replayed(publication, scores, summary, means, pictures, run, outcomes)
 
     @property
@@ -91,16 +94,8 @@ class WeeklyReplay:
         return sum(each["generated"] for each in details) if all("generated" in each for each in details) else None
 
     def _replay(self, sides: Sides) -> dict[str, Any]:
-        """Run the program; what it says of a failure is kept beside the replays that succeeded."""
-        try:
-            return self.step.run_program(PROGRAM, self._words(sides))
-        except ProgramFailed as error:
-            dataset = self.inputs.dataset
-            failed = ReplayResult(
-                sides.candidate.id, sides.baseline.id, dataset_version(dataset), dataset.digest, error_message=str(error)
-            )  # fmt: skip
-            Registry(self.step.warehouse).record_replay(failed)
-            raise
+        dataset = self.inputs.dataset
+        return run_program(self.step, PROGRAM, self._words(sides), sides, dataset_version(dataset), dataset.digest)
 
     def _words(self, sides: Sides) -> list[str]:
         lake, folder = self.step.lake, self.step.folder
@@ -113,14 +108,3 @@ class WeeklyReplay:
         }  # fmt: skip
         logged = [lake.fetch(revision, "enriched_plans.parquet", folder) for revision in self.inputs.enriched]
         return [*words(options), *(word for path in logged for word in ("--logged", str(path)))]
-
-    def _record(self, recorded: Recorded) -> Run:
-        """One run in the tracking server and one row of exp.offline_replay_results for these scores."""
-        tags = recorded.tags()
-        run = self.step.finished_run(replay_record.EXPERIMENT, tags)
-        if run is None:
-            with self.step.tracking_run(replay_record.EXPERIMENT, tags) as run:
-                recorded.log(run, self.step.folder)
-                recorded.log_on_training(self.step.tracking)
-        recorded.write(self.step.warehouse, run.run_id)
-        return run

@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from platform_assets.training.data import Batch, Position, TrainingData
+from platform_assets.training.data import Batch, Position, SteppedData
 from platform_assets.training.history import History
 from platform_assets.training.output import part_of, whole_file
 from platform_assets.training.work_folder import BEST, NEWEST, WorkFolder
@@ -98,5 +98,5 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self._folder.path / name, weights_only=weights_only)
 
     @staticmethod
-    def _data(trainer: L.Trainer) -> TrainingData:
+    def _data(trainer: L.Trainer) -> SteppedData:
         return trainer.datamodule  # type: ignore[attr-defined]

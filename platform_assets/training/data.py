@@ -1,12 +1,14 @@
-"""The rows of a training as batches, with a position that says exactly what has been consumed.
+"""What a training takes its batches from, with a position that says exactly what has been consumed.
 
-The state is fingerprint, seed, epoch and consumed batches, kept here and not in the loader, whose own state Lightning drops
-in some orders of calls. There are no worker processes: what a batch needs was prepared before the first step, and the order
-must not depend on who is quickest.
+`SteppedData` is what the trainer, its checkpoints and its history know; `TrainingData` serves rows that lie in memory, and a
+pipeline whose rows do not brings its own. The state is fingerprint, seed, epoch and consumed batches, kept here and not in a
+loader, whose own state Lightning drops in some orders of calls. There are no worker processes: what a batch needs was prepared
+before the first step, and the order must not depend on who is quickest.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -43,15 +45,15 @@ class Examples(Protocol):
 class Batch(NamedTuple):
     """One rank's share of a global batch.
 
-    `targets` counts this share's predictions, `step_targets` those of this rank in the whole optimizer step, `tokens` the
-    tokens of the global batch. A rank without a row of its own computes one for nothing: `weight` 0, else 1.
+    `targets` counts this share's predictions, `step_targets` those of this rank in the whole optimizer step, `size` what the
+    global batch holds of the data's `unit`. A rank without a row of its own computes one for nothing: `weight` 0, else 1.
     """
 
     content: Any
     weight: float
     targets: int
     step_targets: int
-    tokens: int
+    size: int
 
 
 class Position(NamedTuple):
@@ -61,35 +63,45 @@ class Position(NamedTuple):
     batches: int = 0
 
 
-class TrainingData(L.LightningDataModule):
-    """Training and validation rows in global batches of `batch_size` rows, `accumulate` of them to an optimizer step."""
+class SteppedData(L.LightningDataModule):
+    """Global batches of `batch_size` rows, `accumulate` of them to an optimizer step, from a position on."""
 
-    def __init__(
-        self, train: Examples, validation: Examples, *, batch_size: int, accumulate: int, seed: int, fingerprint: str
-    ) -> None:
+    unit = "tokens"
+    """What the size of a batch counts, in the plural."""
+
+    def __init__(self, *, batch_size: int, accumulate: int, seed: int, fingerprint: str) -> None:
         super().__init__()
-        self.train, self.validation = train, validation
         self.batch_size, self.accumulate, self.seed, self.fingerprint = batch_size, accumulate, seed, fingerprint
         self.position = Position()
 
     @property
+    @abstractmethod
     def batches_per_epoch(self) -> int:
         """Global batches."""
-        return -(-len(self.train.lengths) // self.batch_size)
+
+    @property
+    @abstractmethod
+    def has_validation(self) -> bool:
+        """Whether there is anything to compare epochs with."""
+
+    @abstractmethod
+    def batches_from(self, position: Position) -> Iterator[Batch]:
+        """This rank's shares of the rest of an epoch."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps; the last one of an epoch may have fewer batches."""
         return -(-self.batches_per_epoch // self.accumulate)
 
+    @property
+    def rank_and_world(self) -> tuple[int, int]:
+        """Which of how many processes asks; before there is a trainer, the only one."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
     def train_dataloader(self) -> Loader:
         """The rest of the epoch that `position` is in."""
+        # The position counts at the first `next`, not at `iter`: Lightning makes the iterator before it starts the epoch.
         return Loader(self.batches_per_epoch, self._rest_of_epoch)
-
-    def val_dataloader(self) -> Loader | list[Any]:
-        """All validation rows; nothing where there are none."""
-        batches = ordered_batches(self.validation.lengths, self.batch_size)
-        return Loader(len(batches), lambda: self._steps(self.validation, batches, NO_EPOCH)) if batches else []
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides what comes next."""
@@ -106,10 +118,37 @@ class TrainingData(L.LightningDataModule):
         self.position = Position(state_dict["epoch"], state_dict["batches"])
 
     def _rest_of_epoch(self) -> Iterator[Batch]:
-        # Runs at the first `next`, not at `iter`: Lightning makes the iterator before it starts the epoch.
-        epoch, consumed = self.position
-        batches = epoch_batches(self.train.lengths, self.batch_size, self.seed, epoch)
-        yield from self._steps(self.train, batches[consumed:], epoch)
+        yield from self.batches_from(self.position)
+
+
+class TrainingData(SteppedData):
+    """Training and validation rows that lie in memory."""
+
+    def __init__(
+        self, train: Examples, validation: Examples, *, batch_size: int, accumulate: int, seed: int, fingerprint: str
+    ) -> None:
+        super().__init__(batch_size=batch_size, accumulate=accumulate, seed=seed, fingerprint=fingerprint)
+        self.train, self.validation = train, validation
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Global batches."""
+        return -(-len(self.train.lengths) // self.batch_size)
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are validation rows."""
+        return len(self.validation.lengths) > 0
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        """All validation rows; nothing where there are none."""
+        batches = ordered_batches(self.validation.lengths, self.batch_size)
+        return Loader(len(batches), lambda: self._steps(self.validation, batches, NO_EPOCH)) if batches else []
+
+    def batches_from(self, position: Position) -> Iterator[Batch]:
+        """This rank's shares of the rest of an epoch."""
+        batches = epoch_batches(self.train.lengths, self.batch_size, self.seed, position.epoch)
+        yield from self._steps(self.train, batches[position.batches :], position.epoch)
 
     def _steps(self, examples: Examples, batches: Sequence[np.ndarray], epoch: int) -> Iterator[Batch]:
         for start in range(0, len(batches), self.accumulate):
@@ -117,7 +156,7 @@ class TrainingData(L.LightningDataModule):
 
     def _step(self, examples: Examples, batches: Sequence[np.ndarray], epoch: int) -> list[Batch]:
         """The batches of one optimizer step."""
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world_size = self.rank_and_world
         shares = [rank_share(batch, rank, world_size) for batch in batches]
         collated = [
             examples.collate((share if len(share) else batch[:1]).tolist(), epoch)

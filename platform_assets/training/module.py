@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from platform_assets.training.data import Batch, TrainingData
+from platform_assets.training.data import Batch, SteppedData
 from platform_assets.training.errors import LossNotFinite, TrainingError
 from platform_assets.training.randomness import seed_torch
 
@@ -57,11 +58,30 @@ class TargetLossModule(L.LightningModule):
         """Mean loss over all targets of the newest optimizer step, of all ranks."""
         self.step_targets = 0
         self._sum = torch.zeros(())
-        self._validation = torch.zeros(2, dtype=torch.float64)
+        self._validation = self._nothing()
 
     @abstractmethod
     def target_loss(self, content: Any) -> Tensor:
         """Sum of the loss over the targets of a batch's content, a scalar in fp32."""
+
+    def learned_and_shown(self, content: Any) -> tuple[Tensor, Tensor]:
+        """What is made small, and what a training is judged by: the same sum, unless something is learned beside it."""
+        loss = self.target_loss(content)
+        return loss, loss.detach()
+
+    @property
+    def measures(self) -> int:
+        """How many numbers `measure` adds up."""
+        return 2
+
+    def measure(self, batch: Batch) -> Tensor:
+        """[measures] in float64, to be summed over validation batches and ranks: loss and targets come first."""
+        loss = self.target_loss(batch.content) * batch.weight
+        return torch.tensor([loss.item(), batch.targets], dtype=torch.float64)
+
+    def metrics_of(self, sums: Tensor) -> dict[str, float]:
+        """What else than the loss the sums of `measure` say, by name."""
+        return {}
 
     def kept_names(self) -> set[str]:
         """Names of the state that training changes: trained parameters and saved buffers."""
@@ -93,14 +113,16 @@ class TargetLossModule(L.LightningModule):
         """This batch's part of the loss of its optimizer step, so that the ranks' mean gradient is the step's gradient."""
         data = self._data
         if batch_idx % data.accumulate == 0:
-            self.step_targets = int(self._total(torch.tensor(batch.step_targets, dtype=torch.float64)))
+            # A step may have no target at all, as rows without a known product have none: it then moves nothing.
+            self.step_targets = max(1, int(self._total(torch.tensor(batch.step_targets, dtype=torch.float64))))
             self._sum = torch.zeros((), device=self.device)
-        loss = self.target_loss(batch.content) * batch.weight
-        self._sum += loss.detach()
+        learned, shown = self.learned_and_shown(batch.content)
+        self._sum += shown * batch.weight
         if (batch_idx + 1) % data.accumulate == 0 or batch_idx + 1 == data.batches_per_epoch:
             self._close_step()
         # Lightning divides by the number of accumulated batches, and the ranks' gradients are averaged.
-        return loss * (self.trainer.world_size * self.trainer.accumulate_grad_batches / self.step_targets)
+        share = self.trainer.world_size * self.trainer.accumulate_grad_batches / self.step_targets
+        return learned * batch.weight * share
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Raises LossNotFinite for a gradient that would break the weights, on all ranks: they share it by now."""
@@ -115,22 +137,33 @@ class TargetLossModule(L.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Nothing is counted yet."""
-        self._validation = torch.zeros(2, dtype=torch.float64)
+        self._validation = self._nothing()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds a batch's loss and targets."""
-        loss = self.target_loss(batch.content) * batch.weight
-        self._validation += torch.tensor([loss.item(), batch.targets], dtype=torch.float64)
+        self._validation = self._validation + self.measure(batch)
 
     def validation_loss(self) -> float | None:
         """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank.
 
         Raises LossNotFinite: compared with NaN, no epoch is the best.
         """
-        total, targets = self._total(self._validation).tolist()
-        if not math.isfinite(total):
-            raise LossNotFinite(f"the validation loss is {total / targets} {self._place('after')}: {REMEDY}")
-        return total / targets if targets else None
+        return self._loss_of(self._total(self._validation))
+
+    def validation_metrics(self) -> dict[str, float]:
+        """What else validation measured over all ranks, by name; to be asked on every rank."""
+        return self.metrics_of(self._total(self._validation))
+
+    def measured_of(self, batches: Iterable[Batch]) -> tuple[float | None, dict[str, float]]:
+        """The loss and what else is measured of these batches, of all ranks; the weights stay as they are."""
+        self.eval()
+        sums = self._nothing()
+        with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
+            for batch in batches:
+                sums = sums + self.measure(self.trainer.strategy.batch_to_device(batch))
+        self.train()
+        total = self._total(sums)
+        return self._loss_of(total), self.metrics_of(total)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the frozen weights out: they are the base model's, which is an input.
@@ -154,8 +187,17 @@ class TargetLossModule(L.LightningModule):
             )
 
     @property
-    def _data(self) -> TrainingData:
+    def _data(self) -> SteppedData:
         return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def _nothing(self) -> Tensor:
+        return torch.zeros(self.measures, dtype=torch.float64)
+
+    def _loss_of(self, sums: Tensor) -> float | None:
+        total, targets = sums[:2].tolist()
+        if not math.isfinite(total):
+            raise LossNotFinite(f"the validation loss is {total / max(1, targets)} {self._place('after')}: {REMEDY}")
+        return total / targets if targets else None
 
     def _close_step(self) -> None:
         # Before the backward pass of the last batch: weights that saw a NaN are never stepped, on any rank.

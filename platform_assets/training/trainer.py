@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from platform_assets.training import devices
 from platform_assets.training.checkpoints import Checkpoints, WholeFiles
-from platform_assets.training.data import TrainingData
+from platform_assets.training.data import SteppedData
 from platform_assets.training.errors import TrainingError
-from platform_assets.training.history import EpochListener, History
+from platform_assets.training.history import ENTRIES, EpochListener, History
 from platform_assets.training.memory import explained_memory
 from platform_assets.training.module import TargetLossModule
 from platform_assets.training.progress import Progress, Report
@@ -60,36 +60,40 @@ class Fitted:
 
     history: History
     best_epoch: int
-    tokens_per_second: float
-    """0 when this process made no step."""
+    per_second: float
+    """In the data's unit; 0 when this process made no step."""
     is_first_rank: bool
     world_size: int
 
 
 def fit(
     module: TargetLossModule,
-    data: TrainingData,
+    data: SteppedData,
     run: Run,
     folder: WorkFolder,
     report: Report,
     listeners: Sequence[EpochListener] = (),
+    callbacks: Sequence[L.Callback] = (),
+    less_memory: str = LESS_MEMORY,
 ) -> Fitted:
-    """Train, from the folder's newest checkpoint where it has one; raises TrainingError."""
-    if run.patience and not data.validation.lengths:
+    """Train, from the folder's newest checkpoint where it has one; raises TrainingError.
+
+    `callbacks` come before the checkpoints, which hold their states too; `less_memory` is what helps where it runs out.
+    """
+    if run.patience and not data.has_validation:
         raise TrainingError("early stopping needs validation rows, and there are none: add datasets or switch it off")
-    history, progress = History(listeners), Progress(report)
+    history = History(listeners, max(1, -(-data.steps_per_epoch * run.epochs // ENTRIES)))
+    progress = Progress(report)
     checkpoints = Checkpoints(folder, history, run.checkpoint_every, run.patience)
     newest = folder.newest
     if newest:
         report(f"going on from {newest}")
-    with explained_memory(f"at batch_size {data.batch_size}", LESS_MEMORY), _quiet():
-        trainer = build_trainer(run, data.accumulate, [history, progress, checkpoints])
+    with explained_memory(f"at batch_size {data.batch_size}", less_memory), _quiet():
+        trainer = build_trainer(run, data.accumulate, [history, progress, *callbacks, checkpoints])
         # weights_only: a checkpoint is data, and loading it must not be able to run code.
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
     folder.load_best(module)
-    return Fitted(
-        history, checkpoints.best_epoch, progress.tokens_per_second, trainer.is_global_zero, trainer.world_size
-    )
+    return Fitted(history, checkpoints.best_epoch, progress.per_second, trainer.is_global_zero, trainer.world_size)
 
 
 def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) -> L.Trainer:

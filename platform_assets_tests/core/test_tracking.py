@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from platform_assets.core.tracking import DAGSTER_RUN_ID, DatasetReference, Tracking, TrackingError, TrackingUnreachable
+from platform_assets.core.tracking import (
+    DAGSTER_RUN_ID,
+    LONGEST_PARAMETER,
+    DatasetReference,
+    Tracking,
+    TrackingError,
+    TrackingUnreachable,
+)
 from platform_assets.core.warehouse import database_url
 
 EXPERIMENT = "planner_training"
@@ -26,13 +33,14 @@ def test_a_run_ends_finished_with_what_was_logged(tracking: Tracking, tmp_path: 
     schema.write_text("{}")
     with tracking.run(EXPERIMENT, "week", {DAGSTER_RUN_ID: "a", "dataset_version": "2026-01-09"}) as run:
         run.log_metrics({"row_count": 12})
-        run.log_parameters({"weeks": 1})
+        run.log_parameters({"weeks": 1, "digests": "d" * 10_000})
         run.log_file(schema)
         run.log_dataset(DatasetReference("planner/2026-01-09", "d" * 32, "file:///lake", 12), "training")
     stored = tracking.client.get_run(run.run_id)
     assert stored.info.status == "FINISHED"
     assert stored.data.tags["dataset_version"] == "2026-01-09"
     assert stored.data.metrics == {"row_count": 12}
+    assert stored.data.params == {"weeks": "1", "digests": "d" * LONGEST_PARAMETER}
     assert [item.path for item in tracking.client.list_artifacts(run.run_id)] == ["schema.json"]
     assert [entry.dataset.digest for entry in stored.inputs.dataset_inputs] == ["d" * 32]
 

@@ -175,7 +175,7 @@ class ModelPlatform:
         It logged no row, so that all of them judge. In the registry, and not in a replay's options: it is the active version.
         """
         weak = Jsonb(HeuristicPlanner(HeuristicWeights(-1.0, -2.0, 5.0, -0.5)).document())
-        policy = registration.ensure_policy(self.warehouse)
+        policy = registration.MODEL.ensure_policy(self.warehouse)
         self.rows(
             "INSERT INTO exp.policy_versions (policy_id, version, config_defaults, status) VALUES (%s, %s, %s, 'active')"
             " ON CONFLICT (policy_id, version) DO UPDATE SET status = 'active' RETURNING id", policy, WEAK, weak,

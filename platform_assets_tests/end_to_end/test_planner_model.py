@@ -16,10 +16,14 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from platform_assets.core import packed_model
 from platform_assets.core.model_versions import STAGE, ModelVersions
+from platform_assets.core.policy_version import STAGE_OF
 from platform_assets.core.quality import Outcome
+from platform_assets.core.registered_model import ARTEFACT
+from platform_assets.core.replay_record import EXPERIMENT
 from platform_assets.orchestration import partitions
-from platform_assets.planner import policy_record, registration, replay_record
+from platform_assets.planner import registration, replay_record
 from platform_assets.planner.assets import jobs
 from platform_assets.planner.assets.common import BASE_MODEL, DATASET, MODEL, POLICY_VERSION, REPLAY_SCORES
 from platform_assets_tests.end_to_end.small_model_platform import WEEKS, ModelPlatform, model_platform
@@ -90,7 +94,7 @@ def test_what_mlflow_serves_is_what_the_lake_holds_with_tokenizer_and_configurat
     platform: ModelPlatform, tmp_path: Path
 ) -> None:
     packed = ModelVersions(platform.tracking, registration.MODEL_NAME).fetch("2", tmp_path)
-    folder, revision = registration.model_folder(packed), platform.current(MODEL, SECOND)
+    folder, revision = packed_model.model_folder(packed), platform.current(MODEL, SECOND)
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert names == {file.name for file in revision.data_files}
     assert {"planner.json", "adapter/adapter_config.json", "base/config.json", "base/tokenizer.json"} <= names
@@ -225,16 +229,16 @@ def test_a_baseline_that_was_trained_on_the_evaluated_week_judges_nothing_and_th
 def test_a_version_that_only_one_of_the_registries_knows_fails_the_check(platform: ModelPlatform) -> None:
     client, versions = platform.tracking.client, ModelVersions(platform.tracking, registration.MODEL_NAME)
     run = platform.tracking.open_run(platform.models["1"]["run_id"])
-    foreign = versions.register(run, registration.ARTEFACT, {"made": "by hand"})
+    foreign = versions.register(run, ARTEFACT, {"made": "by hand"})
     try:
         told = platform.judge(THIRD)
         assert not told.success, "a foreign version"
     finally:
         client.delete_model_version(registration.MODEL_NAME, foreign)
-    reason = registration.judge_agreement(platform.tracking, platform.warehouse, "registries_agree")
+    reason = registration.MODEL.judge_agreement(platform.tracking, platform.warehouse, "registries_agree")
     assert reason.passed, reason.reason
     client.delete_model_version(registration.MODEL_NAME, "1")
-    deleted = registration.judge_agreement(platform.tracking, platform.warehouse, "registries_agree")
+    deleted = registration.MODEL.judge_agreement(platform.tracking, platform.warehouse, "registries_agree")
     assert not deleted.passed
     assert "names planner_model 1, which MLflow does not have: was it deleted?" in deleted.reason
 
@@ -254,11 +258,11 @@ def _active(platform: ModelPlatform, number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        set_status(was, policy_record.STAGE_OF[was])
+        set_status(was, STAGE_OF[was])
 
 
 def _runs(platform: ModelPlatform) -> int:
-    names = (registration.EXPERIMENT, replay_record.EXPERIMENT)
+    names = (registration.MODEL.experiment, EXPERIMENT)
     experiments = [platform.tracking.experiment_id(name) for name in names]
     return len(platform.tracking.client.search_runs(experiments))
 

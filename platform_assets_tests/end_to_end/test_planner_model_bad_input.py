@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pyarrow.parquet as pq
 import pytest
 
-from platform_assets.core import dataset
+from platform_assets.core import dataset, packed_model
 from platform_assets.core.lake import Lake
 from platform_assets.planner import registration
 from platform_assets.planner.assets.common import DATASET, REPLAY_SCORES, address
@@ -107,7 +107,7 @@ def test_a_registered_model_whose_files_were_changed_is_not_replayed(platform: M
     trained = platform.train(FIRST)
     assert trained.success, trained.words
     source = platform.tracking.client.get_model_version_download_uri(registration.MODEL_NAME, "1")
-    base = registration.model_folder(Path(urlsplit(source).path)) / "base" / "base.json"
+    base = packed_model.model_folder(Path(urlsplit(source).path)) / "base" / "base.json"
     kept = base.read_text()
     base.write_text(json.dumps({**json.loads(kept), "digest": "of-another"}))
     told = platform.judge(SECOND)

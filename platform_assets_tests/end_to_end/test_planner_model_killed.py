@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from platform_assets.core.registered_model import RegisteredModel
 from platform_assets.core.registry import Registry
 from platform_assets.core.tracking import Tracking
-from platform_assets.planner import registration, replay
+from platform_assets.planner import replay
 from platform_assets.planner.assets import jobs
 from platform_assets.planner.assets.common import MODEL, POLICY_VERSION, REPLAY_SCORES, address
 from platform_assets_tests.end_to_end.own_services import own_mlflow
@@ -141,7 +142,7 @@ def _die(*_: object, **__: object) -> None:
 
 
 def _die_after_the_registration() -> None:
-    registration.register_policy_versions = _die  # type: ignore[assignment]
+    RegisteredModel.register_policy_versions = _die  # type: ignore[assignment,method-assign]
 
 
 def _die_before_the_verdict() -> None:

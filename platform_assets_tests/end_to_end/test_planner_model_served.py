@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from platform_assets.core import packed_model
 from platform_assets.core.model_versions import ModelVersions
 from platform_assets.planner import registration
 from platform_assets.planner.assets.common import DATASET
@@ -88,7 +89,7 @@ def test_a_dataset_row_is_a_request_and_gets_the_plan_that_the_policy_gives_in_r
     assert all(len(answer["plan"]["meals"]) > 0 for answer in answers)
     packed = ModelVersions(served.platform.tracking, registration.MODEL_NAME).fetch("1", tmp_path)
     expected = tmp_path / "expected.json"
-    in_process(_plan_locally, registration.model_folder(packed), served.inputs, expected)
+    in_process(_plan_locally, packed_model.model_folder(packed), served.inputs, expected)
     assert answers == json.loads(expected.read_text())
     alone = served.post({"inputs": [served.inputs[1]]})
     assert json.loads(alone[1])["predictions"] == answers[1:2], "alone as in a batch"

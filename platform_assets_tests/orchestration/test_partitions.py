@@ -220,3 +220,23 @@ def test_retail_weeks_up_to_one_are_adjacent_and_end_with_it(n):
 def test_a_retail_week_that_is_no_monday_is_refused(week, first):
     with pytest.raises(ValueError, match=r"retail week key is a Monday; its week starts on 2006-04-1[07]"):
         partitions.retail_weeks_up_to(week, first)
+
+
+def test_a_retail_week_can_be_the_last_one_known_once_enough_weeks_lie_before_it():
+    calendar = Settings.from_environment({"PLATFORM_RETAIL_START": "2006-04-10", "PLATFORM_RETAIL_END": "2007-01-15"})
+    weeks = partitions.retail_weekly(calendar).get_partition_keys()
+    known = partitions.retail_known_weekly(calendar, 38).get_partition_keys()
+    assert len(weeks) == 40 and list(known) == list(weeks[37:])
+
+
+def test_what_is_made_for_a_last_week_known_reads_every_week_up_to_it():
+    calendar = Settings.from_environment({})
+    known, weekly = partitions.retail_known_weekly(calendar, 38), partitions.retail_weekly(calendar)
+    weeks, missing = mapped(partitions.all_weeks_up_to(), known, weekly, "2008-06-30")
+    assert (len(weeks), weeks[0], weeks[-1], missing) == (117, "2006-04-10", "2008-06-30", [])
+
+
+def test_weeks_between_refuses_keys_of_two_calendars():
+    assert partitions.weeks_between("2006-04-10", "2006-05-08") == 4
+    with pytest.raises(ValueError, match="no keys of one weekly calendar"):
+        partitions.weeks_between("2006-04-10", "2006-04-14")

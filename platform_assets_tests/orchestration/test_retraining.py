@@ -84,6 +84,21 @@ def test_a_backfill_that_follows_a_first_tick_without_any_dataset_is_trained_on_
     assert running.tick() == keys(*WEEKS)
 
 
+def test_where_a_training_reads_all_weeks_a_burst_is_one_training_of_its_newest_ready_week(running: World) -> None:
+    policy = Policy(gap_weeks=3, newest_only=True)
+    for week in WEEKS[:3]:
+        running.publish(week)
+    running.lacks[WEEKS[2]] = "a week before it"
+    assert running.tick(policy) == keys(WEEKS[1])
+    running.lacks.clear()
+    for week in WEEKS[3:5]:
+        running.publish(week)
+    assert running.tick(policy) == keys(WEEKS[4])
+    running.publish(WEEKS[5])
+    assert running.tick(policy) == []
+    assert "1 week(s) after the last training, of 3" in running.said
+
+
 def test_a_sensor_that_is_switched_on_over_existing_weeks_asks_for_the_newest_ready_one_alone(world: World) -> None:
     for week in WEEKS[:5]:
         world.publish(week, failed=("drift",) if week == WEEKS[4] else ())

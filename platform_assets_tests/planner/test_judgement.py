@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from platform_assets.core import verdict_record
 from platform_assets.core.policy_version import STAGE_OF, PolicyVersion, Status
-from platform_assets.planner import judgement, policy_record, verdict_text
+from platform_assets.planner import judgement, verdict_text
 from platform_assets.planner.judgement import (
     ALIGNMENT,
     COST,
@@ -292,7 +293,7 @@ def test_mlflow_is_told_the_status_and_the_verdict_that_it_rests_on(tmp_path: Pa
         "evaluated_week": "2026-01-09",
     }  # fmt: skip
     judged = version("candidate", verdict.document())
-    assert policy_record.tags(judged) == {"stage": "candidate", **expected}
-    assert policy_record.tags(version("active", verdict.document())) == expected, "promotion's business"
-    assert policy_record.tags(version("active")) == {}
-    assert policy_record.tags(version("registered")) == {"stage": STAGE_OF["registered"]}
+    assert verdict_record.tags(judged) == {"stage": "candidate", **expected}
+    assert verdict_record.tags(version("active", verdict.document())) == expected, "promotion's business"
+    assert verdict_record.tags(version("active")) == {}
+    assert verdict_record.tags(version("registered")) == {"stage": STAGE_OF["registered"]}

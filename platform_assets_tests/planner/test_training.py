@@ -22,6 +22,7 @@ from platform_assets.planner.model_documents import ModelError, read_base, read_
 from platform_assets.planner.trained_model import read_options
 from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, pinned, resolved
 from platform_assets.planner.training_rows import TrainingRowsError, read_dataset
+from platform_assets.training import libraries
 from platform_assets.training.errors import LossNotFinite, OtherFingerprint, OutOfMemory, TrainingError, WorkFolderBusy
 from platform_assets.training.options import field_docs
 from platform_assets.training.work_folder import WorkFolder
@@ -184,7 +185,7 @@ def test_another_version_of_a_library_that_computes_is_another_training(
     library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fingerprints(installed: str) -> list[str]:
-        monkeypatch.setattr(training_options, "version", lambda name: installed if name == library else "1.0")
+        monkeypatch.setattr(libraries, "version", lambda name: installed if name == library else "1.0")
         return [fingerprint(replace(PLAIN, quantization=kind), ["d"], "b", "r") for kind in ("", "nf4")]
 
     plain, quantised = fingerprints("2.13.0+cpu")
@@ -196,7 +197,7 @@ def test_another_version_of_a_library_that_computes_is_another_training(
 # What names, shows, stores or registers, but computes nothing; and rows' form, whose changes change the datasets' digests.
 DECIDES_NOTHING = {
     "planner": {"base_identity", "base_model", "registration", "trained_model", "training_record", "weekly"},
-    "training": {"errors", "memory", "options", "output", "plots", "program", "progress", "threads"},
+    "training": {"errors", "libraries", "memory", "options", "output", "plots", "program", "progress", "settled", "threads"},
 }  # fmt: skip
 
 

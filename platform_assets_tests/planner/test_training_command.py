@@ -13,8 +13,9 @@ import pytest
 
 from platform_assets.core.digest import digest_table
 from platform_assets.core.lake import Address, Lake, Lineage
+from platform_assets.core.registered_model import RegisteredModel
 from platform_assets.core.tracking import Run
-from platform_assets.planner import registration, training, training_inputs, training_record
+from platform_assets.planner import training, training_inputs, training_record
 from platform_assets.planner.base_model import advised_options
 from platform_assets.planner.model_documents import read_base
 from platform_assets.planner.trained_model import read_options
@@ -94,10 +95,11 @@ def recorded(
     tracking.run.side_effect = opened
     monkeypatch.setattr(training_record.services, "open_tracking", lambda settings: tracking)
     monkeypatch.setattr(training_record.services, "open_warehouse", lambda settings: Mock())
-    monkeypatch.setattr(registration, "registered", lambda server, key: known)
-    monkeypatch.setattr(registration, "ensure_policy", lambda warehouse: "the policy")
-    monkeypatch.setattr(registration, "register_policy_versions", lambda server, warehouse: {"7": Mock(version=3)})
-    monkeypatch.setattr(registration, "register", Mock(return_value="7"))
+    monkeypatch.setattr(RegisteredModel, "registered", lambda self, server, key: known)
+    monkeypatch.setattr(RegisteredModel, "ensure_policy", lambda self, warehouse: "the policy")
+    named = {"7": Mock(version=3)}
+    monkeypatch.setattr(RegisteredModel, "register_policy_versions", lambda self, server, warehouse: named)
+    monkeypatch.setattr(RegisteredModel, "register", Mock(return_value="7"))
     inputs = training_inputs.read_inputs(resolved(options), training_inputs.work_folder(options))
     with training_record.recording(inputs, "", register, is_follower=False) as record:
         versions = record.register(inputs, options.output)
@@ -111,7 +113,7 @@ def test_a_training_that_is_registered_opens_no_run_and_is_named_again(
     record, tracking, _ = recorded(commanded, monkeypatch, "7")
     assert record.run is None
     tracking.run.assert_not_called()
-    registration.register.assert_not_called()  # type: ignore[attr-defined]
+    RegisteredModel.register.assert_not_called()  # type: ignore[attr-defined]
 
 
 def test_without_register_nothing_is_opened(commanded: TrainingOptions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +135,7 @@ def test_a_run_of_its_own_names_every_dataset_and_is_tagged_by_the_newest(
     ]
     expected = {"dataset_version": "week1", "dataset_digest": newest.digest}
     run.log_parameters.assert_called_once_with(expected)
-    opened, registered = tracking.run.call_args.args[2], registration.register.call_args.args[4]  # type: ignore[attr-defined]
+    opened, registered = tracking.run.call_args.args[2], RegisteredModel.register.call_args.args[4]  # type: ignore[attr-defined]
     assert opened.items() >= {**expected, "policy_id": "the policy"}.items()
     assert registered.items() == {**opened, "model_digest": registered["model_digest"]}.items()
 
@@ -142,7 +144,7 @@ def test_the_model_has_the_digest_that_the_lake_would_give_it(
     commanded: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded(commanded, monkeypatch, None)
-    registered = registration.register.call_args.args[4]  # type: ignore[attr-defined]
+    registered = RegisteredModel.register.call_args.args[4]  # type: ignore[attr-defined]
     files = {str(path.relative_to(commanded.output)): path for path in commanded.output.rglob("*") if path.is_file()}
     lineage = Lineage(inputs=(), code_version="1", run_id="r", details={})
     published = Lake(tmp_path / "lake").publish_files(Address("planner/model", "a", "planner/model/a"), files, lineage)

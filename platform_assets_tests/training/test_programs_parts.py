@@ -121,8 +121,8 @@ def test_progress_names_epoch_step_loss_rate_and_time_left(tmp_path: Path, monke
 
 
 def test_a_training_that_was_finished_says_no_speed(tmp_path: Path) -> None:
-    assert toy_fit(tmp_path, toy_data([3] * 8))[0].tokens_per_second > 0
-    assert toy_fit(tmp_path, toy_data([3] * 8))[0].tokens_per_second == 0
+    assert toy_fit(tmp_path, toy_data([3] * 8))[0].per_second > 0
+    assert toy_fit(tmp_path, toy_data([3] * 8))[0].per_second == 0
 
 
 RAN_OUT = [

@@ -9,7 +9,7 @@ import dagster as dg
 from platform_assets.core.folders import fetch_folder, files_of
 from platform_assets.core.settings import Settings
 from platform_assets.core.step import words
-from platform_assets.orchestration import checks, partitioned, partitions, programs
+from platform_assets.orchestration import checks, partitioned, partitions, programs, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import BASE_MODEL, RECIPES
@@ -48,7 +48,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         kinds={"pytorch", "transformers"},
         partitions_def=weekly,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
-        pool=common.TRAINING_POOL,
+        pool=upstream.TRAINING_POOL,
     )
     def base_model(
         context: dg.AssetExecutionContext, config: BaseModelConfig, lake: LakeResource, engine: EngineResource
@@ -97,7 +97,9 @@ def _produce(
     )  # fmt: skip
     publication = lake.publish_files(common.address(BASE_MODEL, week), files_of(made), lineage, expected=before)
     described = dg.MetadataValue.json(base_model.describe(made))
-    return partitioned.Produced(BASE_MODEL, publication, {**common.files_metadata(publication), "base": described})
+    from platform_assets.orchestration.metadata import files_metadata
+
+    return partitioned.Produced(BASE_MODEL, publication, {**files_metadata(publication), "base": described})
 
 
 def _resolved(context: dg.AssetExecutionContext, config: BaseModelConfig, settings: Settings) -> "Wanted":

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
 from platform_assets.core.dataset import dataset_address
-from platform_assets.core.lake import Address, Lake, Publication, Revision
+from platform_assets.core.lake import Address, Lake, Revision
 from platform_assets.orchestration import partitions, upstream
 
 GROUP = "planner"
@@ -27,11 +26,6 @@ BASE_MODEL = dg.AssetKey(["planner", "base_model"])
 MODEL = dg.AssetKey(["planner", "model"])
 REPLAY_SCORES = dg.AssetKey(["planner", "replay_scores"])
 POLICY_VERSION = dg.AssetKey(["planner", "policy_version"])
-
-
-# One training or replay at a time (dagster.yaml): each takes all the cores or the accelerator that there are. With one slot it
-# also keeps two of them from publishing the same week to a lake that needs `upstream.writer_pool`, without holding that for hours.
-TRAINING_POOL = "planner_training"
 
 
 def address(asset: dg.AssetKey, partition: str) -> Address:
@@ -55,15 +49,3 @@ def require(lake: Lake, asset: dg.AssetKey, keys: Iterable[str], purpose: str) -
 def fetch_all(lake: Lake, revisions: Mapping[str, Revision], name: str, scratch: Path) -> list[Path]:
     """Local paths of one file of each revision."""
     return [lake.fetch(revision, name, scratch) for revision in revisions.values()]
-
-
-def files_metadata(publication: Publication) -> dict[str, Any]:
-    """What people see of published files."""
-    revision = publication.revision
-    sizes = {file.name: f"{file.size:,} bytes" for file in revision.data_files}
-    return {
-        "dagster/uri": dg.MetadataValue.text(revision.uri),
-        "digest": revision.digest,
-        "changed": publication.digest_changed,
-        "files": dg.MetadataValue.json(sizes),
-    }

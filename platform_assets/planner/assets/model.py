@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import checks, partitioned, partitions, steps
+from platform_assets.orchestration import checks, partitioned, partitions, steps, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import BASE_MODEL, DATASET, MODEL, RECIPES
@@ -15,7 +15,8 @@ from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.planner.weekly_model import Inputs, Trained
+    from platform_assets.core.weekly_training import Trained
+    from platform_assets.planner.weekly_model import Inputs
 
 CHECKS = (
     checks.Check("loss_fell", "The validation loss of the best epoch is below that of the untuned base."),
@@ -64,7 +65,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks.specs(MODEL, CHECKS, weekly),
         partitions_def=weekly,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
-        pool=common.TRAINING_POOL,
+        pool=upstream.TRAINING_POOL,
     )
     def model(
         context: dg.AssetExecutionContext, config: ModelConfig, lake: LakeResource, engine: EngineResource,
@@ -108,12 +109,12 @@ def trailing_datasets(settings: Settings, week: str, count: int = 0) -> list[str
 
 
 def _metadata(trained: "Trained", link: str) -> dict[str, Any]:
-    from platform_assets.orchestration.metadata import image
+    from platform_assets.orchestration.metadata import files_metadata, image
     from platform_assets.planner import trained_model
 
     pictures = {path.stem: image(path.read_bytes(), path.stem) for path in sorted(trained.folder.glob("*.png"))}
     return {
-        **common.files_metadata(trained.publication),
+        **files_metadata(trained.publication),
         "mlflow_version": trained.model_version, "policy_version": trained.policy_version,
         "mlflow_run": dg.MetadataValue.url(link), **pictures, **trained_model.numbers(trained.metrics),
     }  # fmt: skip

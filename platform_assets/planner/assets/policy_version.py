@@ -15,7 +15,7 @@ from platform_assets.planner.assets.replay_scores import CHECKS as REPLAY_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake, Revision
-    from platform_assets.planner.weekly_verdict import Judged
+    from platform_assets.core.weekly_verdict import Judged
 
 CHECKS = (
     checks.Check("registries_agree", "MLflow's versions and exp.policy_versions name each other, in both directions."),
@@ -69,9 +69,10 @@ def _scores(lake: "Lake", week: str) -> "Revision":
 
 
 def _metadata(judged: "Judged", week: str) -> dict[str, Any]:
+    from platform_assets.core import replay_record
     from platform_assets.core.verdict_plots import verdict_plot
-    from platform_assets.orchestration.metadata import image
-    from platform_assets.planner import judgement, replay_record
+    from platform_assets.orchestration.metadata import files_metadata, image
+    from platform_assets.planner import judgement
 
     verdict, version = judged.verdict, judged.version
     picture = verdict_plot(verdict, f"Version {version.version} on {week}")
@@ -84,7 +85,7 @@ def _metadata(judged: "Judged", week: str) -> dict[str, Any]:
         "verdict_plot": image(picture, "verdict"),
         "comparison": dg.MetadataValue.md(replay_record.table(judgement.means(judged.scores))),
         "verdict": dg.MetadataValue.json(dict(judged.document)),
-        **common.files_metadata(judged.publication),
+        **files_metadata(judged.publication),
     }
 
 

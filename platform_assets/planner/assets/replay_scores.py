@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, partitions, steps
+from platform_assets.orchestration import automation, checks, partitioned, partitions, steps, upstream
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, MODEL, RECIPES, REPLAY_SCORES
@@ -57,7 +57,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         check_specs=checks.specs(REPLAY_SCORES, CHECKS, evaluated),
         partitions_def=evaluated,
         backfill_policy=dg.BackfillPolicy.multi_run(1),
-        pool=common.TRAINING_POOL,
+        pool=upstream.TRAINING_POOL,
         automation_condition=automation.judged_from_trained(gates=dg.AssetSelection.assets(ENRICHED_PLANS)),
     )
     def replay_scores(
@@ -94,8 +94,8 @@ def _inputs(lake: "Lake", week: str) -> "Inputs":
 
 
 def _metadata(replayed: "Replayed", link: str) -> dict[str, Any]:
+    from platform_assets.core import replay_record
     from platform_assets.orchestration.metadata import image, table_metadata
-    from platform_assets.planner import replay_record
 
     return {
         "comparison": dg.MetadataValue.md(replay_record.table(replayed.means)),

@@ -4,7 +4,7 @@ Thin: which days differ is a comparison of counts with manifests, which days are
 published the change (`planner.late_data`). Datasets follow by `orchestration.automation.weekly_from_days`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -144,27 +144,14 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
                 return None
             failed = tuple(checks.failed_blocking(revision.lineage.details, DATASET_CHECKS))
             others = [(DATASET, each, DATASET_CHECKS) for each in trailing_datasets(settings, week) if each != week]
-            lacks = [_lacks(current, *each) for each in [*others, (RECIPES, week, RECIPES_CHECKS)]]
+            read_too = [*others, (RECIPES, week, RECIPES_CHECKS)]
+            lacks = [checks.lacking(asset, key, current(asset, key), each) for asset, key, each in read_too]
             return retraining.Dataset(revision.digest, revision.rows or 0, failed, "; ".join(filter(None, lacks)))
 
         return read
 
     policy = retraining.Policy(settings.planner_retrain_gap_weeks, settings.planner_retrain_rows)
     return retraining.retrain("planner_new_weeks", DATASET, job, policy, reader)
-
-
-def _lacks(
-    current: Callable[[dg.AssetKey, str], Revision | None],
-    asset: dg.AssetKey,
-    week: str,
-    required: Iterable[checks.Check],
-) -> str:
-    """Why a partition cannot be built on, by its manifest; empty if it can."""
-    name, revision = f"{asset.to_user_string()} of {week}", current(asset, week)
-    if revision is None:
-        return f"{name}, which is not published"
-    failed = checks.failed_blocking(revision.lineage.details, required)
-    return f"{name}, which failed {', '.join(failed)}" if failed else ""
 
 
 _EMPTIED = (

@@ -1,12 +1,12 @@
 """What a verdict is recorded as: its document, tags of the model's version, a check; and which replays may be judged.
 
-What does not belong here: judging (`planner.judgement`), the registry's own rules (`core.registry`).
+What does not belong here: judging (a pipeline's business, by `core.gate`), the registry's own rules (`core.registry`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -14,45 +14,49 @@ from platform_assets.core.model_versions import STAGE
 from platform_assets.core.policy_version import STAGE_OF, RecordedVerdict, is_settled_by_verdicts
 from platform_assets.core.quality import Outcome
 from platform_assets.core.registry import Conflict, PolicyVersion
-from platform_assets.core.tracking import Tracking
 from platform_assets.core.verdict import Verdict
-from platform_assets.planner import registration
-from platform_assets.planner.plans import PlanError
-
-_DECIDES_PLANS = {"dtype", "quantization", "max_meals"}
 
 
-class OtherBaseline(PlanError):
+class OtherBaseline(ValueError):
     """A replay against another version than the active one was to be judged."""
 
 
-class OtherDecoding(PlanError):
-    """A replay that decoded otherwise than its versions are served was to be judged."""
+class NotAsServed(ValueError):
+    """A replay that ran otherwise than its versions are served was to be judged."""
 
 
-def require_active_baseline(versions: Iterable[PolicyVersion], compared: Mapping[str, Any]) -> None:
+def require_active_baseline(
+    versions: Iterable[PolicyVersion], compared: Mapping[str, Any], policy: str, replayed_by: str
+) -> None:
     """Raises OtherBaseline unless a replay compared with the active version, the newest where several are.
 
     Whoever chooses the baseline could choose the verdict; and a version that was promoted since the replay is the one to beat.
+    `replayed_by` is the asset that is to be materialised again then.
     """
     active = [each for each in versions if each.status == "active"]
     if not active:
-        raise OtherBaseline(f"{registration.POLICY} has no active version to compare with: was its version 0 deleted?")
+        raise OtherBaseline(f"{policy} has no active version to compare with: was its version 0 deleted?")
     if compared["baseline"]["id"] != active[-1].id or compared["candidate"]["id"] == active[-1].id:
         raise OtherBaseline(
             f"the replay compared version {compared['candidate']['version']} with {compared['baseline']['version']}, the "
-            f"active one is {active[-1].version}: materialise planner/replay_scores of this week again"
+            f"active one is {active[-1].version}: materialise {replayed_by} of this week again"
         )
 
 
-def require_as_served(versions: Iterable[PolicyVersion], compared: Mapping[str, Any]) -> None:
-    """Raises OtherDecoding unless both sides of a replay decoded as their versions are served: what is judged is what serves."""
-    defaults = {each.id: each.config_defaults.get("decoding", {}) for each in versions}
-    for name, replayed in compared["summary"].get("decoding", {}).items():
+def require_as_served(
+    versions: Iterable[PolicyVersion], compared: Mapping[str, Any], group: str, deciding: Collection[str]
+) -> None:
+    """Raises NotAsServed unless both sides of a replay ran as their versions are served: what is judged is what serves.
+
+    `group` names the settings, in the versions' defaults and per side in the replay's summary; those of `deciding` decide an
+    answer.
+    """
+    defaults = {each.id: each.config_defaults.get(group, {}) for each in versions}
+    for name, replayed in compared["summary"].get(group, {}).items():
         served = defaults.get(compared[name]["id"], {})
-        for setting in sorted(_DECIDES_PLANS & replayed.keys() & served.keys()):
+        for setting in sorted(set(deciding) & replayed.keys() & served.keys()):
             if replayed[setting] != served[setting]:
-                raise OtherDecoding(
+                raise NotAsServed(
                     f"the {name}, version {compared[name]['version']}, was replayed with {setting} {replayed[setting]!r} and is "
                     f"served with {served[setting]!r}: replay it where it can be loaded as it is served"
                 )
@@ -80,11 +84,6 @@ def settle(known: RecordedVerdict | None, verdict: Verdict) -> Mapping[str, Any]
             "others judge the next replay"
         )
     return known.document
-
-
-def tag(tracking: Tracking, version: PolicyVersion) -> None:
-    """Tell MLflow's version what became of it."""
-    registration.versions(tracking).set_tags(version.model_version or "", tags(version))
 
 
 def tags(version: PolicyVersion) -> dict[str, str]:
