@@ -3,7 +3,8 @@
 A customer's prior baskets are counted here and not with the weekly baskets: running counts beside each week would chain all
 weeks to one another, and a week that is corrected late would have to repeat every later one. Here they are one pass over the
 keys of the weeks that the split knows. A customer's first basket is the first in those weeks: what lies before the calendar's
-start is unknown. Of an anonymous basket the first-time flags are null and history_length is 0.
+start is unknown. Of an anonymous basket the first-time flags and days_since_previous are null and history_length is 0.
+seg_1 and seg_2 are the basket's own; of the older release its price sensitivity and life stage of the customer stand for them.
 """
 
 from __future__ import annotations

@@ -25,19 +25,28 @@ SCHEMA = pa.schema(
         ("basket_id", pa.int64()), ("cust_code", pa.string()), ("store_code", pa.string()), ("shop_week", pa.int32()),
         ("shop_weekday", pa.int8()), ("shop_hour", pa.int8()), ("shop_date", pa.date32()), ("num_products", pa.int32()),
         ("basket_type", pa.string()), ("basket_dominant_mission", pa.string()),
-        ("basket_price_sensitivity", pa.string()), ("basket_size", pa.string()),
+        ("basket_price_sensitivity", pa.string()), ("basket_size", pa.string()), ("seg_1", pa.string()),
+        ("seg_2", pa.string()), ("cust_price_sensitivity", pa.string()), ("cust_lifestage", pa.string()),
     ]
 )  # fmt: skip
+TOLD = ("history_length", "is_first_basket", "is_first_in_store", "days_since_previous", "seg_1", "seg_2")
 Basket = dict[str, Any]
 
 
 def basket(number: int, day: int, hour: int, customer: str | None, store: str, products: int = 1) -> Basket:
     when = MONDAY + timedelta(days=day)
+    # Both releases: the older one's baskets have odd numbers.
+    names = ("cust_price_sensitivity", "cust_lifestage") if number % 2 else ("seg_1", "seg_2")
+    segments = dict(zip(names, segments_of(number), strict=True)) if customer else {}
     return {
-        "basket_id": number, "cust_code": customer, "store_code": store, "shop_week": 200607 + day // 7,
+        **segments, "basket_id": number, "cust_code": customer, "store_code": store, "shop_week": 200607 + day // 7,
         "shop_weekday": 1, "shop_hour": hour, "shop_date": when, "num_products": products,
         "basket_type": "Top Up", "basket_dominant_mission": "Fresh", "basket_price_sensitivity": "MM", "basket_size": "S",
     }  # fmt: skip
+
+
+def segments_of(number: int) -> tuple[str, str | None]:
+    return f"S{number % 3}", f"L{number % 5}" if number % 5 else None
 
 
 def index(baskets: list[Basket], split: Split, folder: Path) -> dict[int, dict[str, Any]]:
@@ -60,17 +69,19 @@ def index(baskets: list[Basket], split: Split, folder: Path) -> dict[int, dict[s
     return found
 
 
-def expected(baskets: list[Basket]) -> dict[int, tuple[int, bool | None, bool | None]]:
-    """History and first-time flags by walking through time: the slow oracle."""
-    visits, stores, found = Counter(), Counter(), {}
+def expected(baskets: list[Basket]) -> dict[int, tuple[Any, ...]]:
+    """History, first-time flags, days since the basket before and segments by walking through time: the slow oracle."""
+    visits, stores, days, found = Counter(), Counter(), {}, {}
     for each in sorted(baskets, key=lambda row: (row["shop_date"], row["shop_hour"], row["basket_id"])):
-        customer, store = each["cust_code"], (each["cust_code"], each["store_code"])
-        known = customer is not None
-        found[each["basket_id"]] = (
-            (visits[customer], not visits[customer], not stores[store]) if known else (0, None, None)
-        )
-        visits[customer] += known
-        stores[store] += known
+        customer, store, number = each["cust_code"], (each["cust_code"], each["store_code"]), each["basket_id"]
+        if customer is None:
+            found[number] = (0, None, None, None, None, None)
+            continue
+        since = (each["shop_date"] - days[customer]).days if customer in days else None
+        found[number] = (visits[customer], not visits[customer], not stores[store], since, *segments_of(number))
+        visits[customer] += 1
+        stores[store] += 1
+        days[customer] = each["shop_date"]
     return found
 
 
@@ -86,13 +97,10 @@ BASKETS = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(BASKETS)
-def test_history_and_first_times_are_those_of_a_walk_through_time(baskets: list[Basket]) -> None:
+def test_history_first_times_and_distances_are_those_of_a_walk_through_time(baskets: list[Basket]) -> None:
     with TemporaryDirectory() as folder:
         found = index(baskets, split_weeks(WEEKS, WEEKS[-1]), Path(folder))
-    told = {
-        number: (row["history_length"], row["is_first_basket"], row["is_first_in_store"])
-        for number, row in found.items()
-    }
+    told = {number: tuple(row[name] for name in TOLD) for number, row in found.items()}
     assert told == expected(baskets)
     assert all(WEEKS[row["week"] - 1] <= row["date"].isoformat() for row in found.values())
 
@@ -128,3 +136,11 @@ def test_a_basket_in_two_weeks_is_found(tmp_path: Path) -> None:
     engine = Engine(tmp_path / "scratch")
     paths = {part: tmp_path / samples.file_name(part) for part in samples.PARTS}
     assert not samples.one_split_per_basket(engine, paths).passed
+
+
+def test_two_baskets_of_a_day_are_no_day_apart_and_a_customers_first_is_from_none(tmp_path: Path) -> None:
+    baskets = [basket(2, 3, 9, "a", "x"), basket(1, 3, 10, "a", "x"), basket(3, 10, 8, "a", "x")]
+    found = index(baskets, split_weeks(WEEKS, WEEKS[-1]), tmp_path)
+    assert {number: row["days_since_previous"] for number, row in found.items()} == {2: None, 1: 0, 3: 7}
+    types = pq.read_schema(tmp_path / "train_samples.parquet")
+    assert types.field("days_since_previous").type == pa.int32()

@@ -6,7 +6,9 @@
 CREATE TEMP TABLE visits AS
 SELECT basket_id,
        ROW_NUMBER() OVER (PARTITION BY cust_code ORDER BY shop_date, shop_hour, basket_id) AS visit,
-       ROW_NUMBER() OVER (PARTITION BY cust_code, store_code ORDER BY shop_date, shop_hour, basket_id) AS store_visit
+       ROW_NUMBER() OVER (PARTITION BY cust_code, store_code ORDER BY shop_date, shop_hour, basket_id) AS store_visit,
+       CAST(DATE_DIFF('day', LAG(shop_date) OVER (PARTITION BY cust_code ORDER BY shop_date, shop_hour, basket_id), shop_date)
+           AS INTEGER) AS days_since_previous
 FROM baskets
 WHERE NOT cust_code IS NULL;
 
@@ -15,11 +17,12 @@ SELECT b.basket_id, b.cust_code AS customer_id, b.store_code AS store_id, b.shop
        CAST(FLOOR(DATE_DIFF('day', p.first_day, b.shop_date) / 7) AS INTEGER) + 1 AS week,
        b.shop_weekday AS weekday, b.shop_hour AS hour, b.shop_date AS date, b.num_products,
        CAST(COALESCE(v.visit - 1, 0) AS INTEGER) AS history_length,
-       v.visit = 1 AS is_first_basket, v.store_visit = 1 AS is_first_in_store,
+       v.visit = 1 AS is_first_basket, v.store_visit = 1 AS is_first_in_store, v.days_since_previous,
        CASE WHEN b.num_products <= 10 THEN 0 WHEN b.num_products <= 20 THEN 1 WHEN b.num_products <= 35 THEN 2
             WHEN b.num_products <= 50 THEN 3 ELSE 4 END AS bucket_id,
        b.basket_type AS mission_type, b.basket_dominant_mission AS mission_focus,
        b.basket_price_sensitivity AS price_sensitivity, b.basket_size,
+       COALESCE(b.seg_1, b.cust_price_sensitivity) AS seg_1, COALESCE(b.seg_2, b.cust_lifestage) AS seg_2,
        CASE WHEN b.shop_date < p.validation_start THEN 'train' WHEN b.shop_date < p.test_start THEN 'validation'
             ELSE 'test' END AS split
 FROM baskets AS b
