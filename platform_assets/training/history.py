@@ -51,7 +51,8 @@ class Epoch(NamedTuple):
     def document(self) -> dict[str, Any]:
         """As JSON values."""
         found = self._asdict()
-        return {**found, **found.pop("measured")}
+        measured = found.pop("measured")
+        return {**found, **measured}
 
 
 class History(L.Callback):

@@ -1,0 +1,116 @@
+"""world_model/model: the masked-product transformer trained on a split's train weeks, in the lake and in MLflow as `world_model`."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_assets.core.settings import Settings
+from platform_assets.orchestration import checks, partitioned, steps, upstream
+from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+from platform_assets.world_model.assets import common
+from platform_assets.world_model.assets.common import MODEL, TENSOR_CACHE
+from platform_assets.world_model.assets.tensor_cache import CHECKS as TENSOR_CACHE_CHECKS
+
+if TYPE_CHECKING:
+    from platform_assets.core.lake import Lake
+    from platform_assets.core.step import Step
+    from platform_assets.core.weekly_training import Trained
+    from platform_assets.world_model.weekly_model import Inputs
+
+CHECKS = (
+    checks.Check("loss_fell", "The validation loss of the best epoch is below that of the untrained network."),
+    checks.Check(
+        "registered", "MLflow and exp.policy_versions both know the model, by the same version.", blocking=False
+    ),
+)
+
+
+class ModelConfig(dg.Config):
+    """How to train. 0 takes the program's own default (`python -m platform_assets.world_model.training --help`)."""
+
+    epochs: int = 0
+    """Passes over the train baskets, ended early where the full validation loss no longer falls."""
+    learning_rate: float = 0.0
+    """Of AdamW, after warm-up; half a cosine down to 0."""
+    batch_size: int = 0
+    """Baskets of an optimizer step, over all devices."""
+    devices: int = 0
+    """Processes on this machine, one a device."""
+    seed: int = 0
+    """Of the order of baskets, of masks, of dropout, and of the first weights."""
+    options: dict[str, str] = {}
+    """Any other option of the program, without its dashes; switches are true or false."""
+
+    def given(self) -> dict[str, str]:
+        """What of it is not left open, as options of the command line."""
+        named = {
+            "epochs": self.epochs, "learning_rate": self.learning_rate, "batch_size": self.batch_size,
+            "devices": self.devices, "seed": self.seed,
+        }  # fmt: skip
+        return {**{name: str(value) for name, value in named.items() if value}, **self.options}
+
+
+def build(settings: Settings) -> dg.AssetsDefinition:
+    """The model of each last week known."""
+    known = common.known_weekly(settings)
+
+    @dg.asset(
+        key=MODEL,
+        deps=[TENSOR_CACHE],
+        description=_DESCRIPTION,
+        group_name=common.GROUP,
+        owners=common.OWNERS,
+        kinds={"pytorch", "mlflow"},
+        check_specs=checks.specs(MODEL, CHECKS, known),
+        partitions_def=known,
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        pool=upstream.TRAINING_POOL,
+    )
+    def model(
+        context: dg.AssetExecutionContext, config: ModelConfig, lake: LakeResource, engine: EngineResource,
+        mlflow: MlflowResource, warehouse: WarehouseResource,
+    ) -> Iterator[partitioned.Event]:  # fmt: skip
+        def produce(week: str) -> Sequence[partitioned.Produced]:
+            from platform_assets.world_model.weekly_model import WeeklyModel
+
+            with engine.workspace("model") as folder:
+                step = steps.step(context, week, folder, lake, mlflow, warehouse)
+                inputs, address = _inputs(step.lake, week), common.address(MODEL, week)
+                work = settings.training_folder / "world_model"
+                trained = WeeklyModel(step, inputs, address, config.given(), work).produce()
+                metadata = _metadata(step, trained, mlflow.run_url(trained.run))
+                return [partitioned.Produced(MODEL, trained.publication, metadata, trained.outcomes)]
+
+        yield from partitioned.run_partitions(context, produce, CHECKS)
+
+    return model
+
+
+def _inputs(lake: "Lake", week: str) -> "Inputs":
+    from platform_assets.world_model.weekly_model import Inputs
+
+    cache = common.require(lake, TENSOR_CACHE, week, f"model {week}")
+    checks.require_passed(TENSOR_CACHE, week, cache, TENSOR_CACHE_CHECKS)
+    return Inputs(cache)
+
+
+def _metadata(step: "Step", trained: "Trained", link: str) -> dict[str, Any]:
+    from platform_assets.orchestration.metadata import files_metadata, image
+    from platform_assets.world_model import trained_model
+
+    # As published: the folder where the program wrote them is gone once its model is registered.
+    revision = trained.publication.revision
+    names = [file.name for file in revision.data_files if file.name.endswith(".png")]
+    files = {name.removesuffix(".png"): step.lake.fetch(revision, name, step.folder) for name in names}
+    pictures = {name: image(path.read_bytes(), name) for name, path in files.items()}
+    return {
+        **files_metadata(trained.publication),
+        "mlflow_version": trained.model_version, "policy_version": trained.policy_version,
+        "mlflow_run": dg.MetadataValue.url(link), **pictures, **trained_model.numbers(trained.metrics),
+    }  # fmt: skip
+
+
+_DESCRIPTION = """The masked-product transformer, trained on the split's train weeks and stopped by its validation weeks, by a
+program of its own that goes on where it was killed. Registered as `world_model` and as a version of `world_model_policy`, to be
+judged on the test weeks."""

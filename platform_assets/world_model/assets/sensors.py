@@ -1,0 +1,64 @@
+"""The world model's sensor: it trains again when enough new weeks of baskets have arrived.
+
+Thin: when a training is due is `orchestration.retraining`'s business. Replay and verdict follow by their automation condition.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import dagster as dg
+
+from platform_assets.core.lake import Revision
+from platform_assets.core.settings import Settings
+from platform_assets.orchestration import checks, partitions, retraining
+from platform_assets.orchestration.resources import LakeResource
+from platform_assets.world_model import splits
+from platform_assets.world_model.assets import common, jobs
+from platform_assets.world_model.assets.baskets import CHECKS as BASKETS_CHECKS
+from platform_assets.world_model.assets.common import BASKETS, TRANSACTIONS
+from platform_assets.world_model.assets.transactions import CHECKS as TRANSACTIONS_CHECKS
+
+
+def build(settings: Settings) -> list[dg.SensorDefinition]:
+    """The world model's own sensors."""
+    return [new_weeks(settings, jobs.TRAINING)]
+
+
+def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
+    """Train with a week as the last one known, PLATFORM_RETAIL_RETRAIN_WEEKS after the training before it.
+
+    Once every week up to it is published and passed its checks, and there are enough of them for a split. Of several such weeks
+    the newest alone: each training reads all weeks, and nobody wants a model of each week of a backfill.
+    """
+    first = partitions.retail_first_week(settings)
+
+    def reader(lake: LakeResource) -> Callable[[str], retraining.Dataset | None]:
+        store = lake.open()
+
+        @cache
+        def current(asset: dg.AssetKey, week: str) -> Revision | None:
+            return store.current(common.address(asset, week))
+
+        @cache
+        def lacks(week: str) -> str:
+            """Why a week cannot be built on, by its manifests; empty if it can."""
+            read_of_it = ((TRANSACTIONS, TRANSACTIONS_CHECKS), (BASKETS, BASKETS_CHECKS))
+            found = (checks.lacking(asset, week, current(asset, week), required) for asset, required in read_of_it)
+            return next(filter(None, found), "")
+
+        def read(week: str) -> retraining.Dataset | None:
+            revision = current(BASKETS, week)
+            if revision is None:
+                return None
+            weeks = partitions.retail_weeks_up_to(week, first)
+            if len(weeks) < splits.LEAST_WEEKS:
+                waits_for = f"weeks after it: a split needs {splits.LEAST_WEEKS}, and {len(weeks)} end with it"
+            else:
+                waits_for = "; ".join(list(filter(None, map(lacks, weeks)))[:3])
+            failed = tuple(checks.failed_blocking(revision.lineage.details, BASKETS_CHECKS))
+            return retraining.Dataset(revision.digest, revision.rows or 0, failed, waits_for)
+
+        return read
+
+    policy = retraining.Policy(settings.retail_retrain_weeks, newest_only=True)
+    return retraining.retrain("world_model_new_weeks", BASKETS, job, policy, reader)
