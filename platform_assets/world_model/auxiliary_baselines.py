@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platform_assets.world_model import tensor_layout as layout
-from platform_assets.world_model.questions import Integers, Questions
 from platform_assets.world_model.tensor_cache import SplitArrays, TensorCache
+
+if TYPE_CHECKING:
+    from platform_assets.world_model.questions import Integers, Questions
 
 # The first length of each bucket.
 LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 16, 20, 25, 32, 40, 50)
@@ -36,6 +39,8 @@ class AuxiliaryBaselines:
     """Of each task, the class of every key."""
     departments: NDArray[np.int64]
     """[P] department of each token; D for what is no product."""
+    counts: tuple[NDArray[np.int64], ...]
+    """Of each task, [keys, classes] train baskets."""
 
     def predict(self, questions: Questions, lengths: Integers) -> Integers:
         """[n, T] classes by the look-up. `lengths`: items of each basket, the hidden one too."""
@@ -49,7 +54,7 @@ def count(cache: TensorCache) -> AuxiliaryBaselines:
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     departments = np.concatenate([np.full(layout.FIRST_PRODUCT, len(names)), codes])
     train = cache.split("train")
-    keys = len(LENGTHS) * (len(names) + 1) * len(SHARES)
+    keys = keys_of(len(names))
     counts = [np.zeros((keys, len(classes) + 1), np.int64) for classes in layout.LABELS.values()]
     for lengths, rows, tokens, labels in _blocks(train):
         found = _keys(departments, lengths, rows, tokens)
@@ -62,7 +67,17 @@ def count(cache: TensorCache) -> AuxiliaryBaselines:
     look_up = tuple(
         np.where(table.any(1), table.argmax(1), common) for table, common in zip(known, majority, strict=True)
     )
-    return AuxiliaryBaselines(majority, look_up, departments)
+    return AuxiliaryBaselines(majority, look_up, departments, tuple(known))
+
+
+def keys_of(departments: int) -> int:
+    """How many keys there are with so many departments."""
+    return len(LENGTHS) * (departments + 1) * len(SHARES)
+
+
+def key(length: Any, dominant: Any, share: Any, departments: int) -> Any:
+    """The number of a key: bucket of LENGTHS, dominant department (D: there is none), bucket of SHARES; arrays or tensors."""
+    return (length * (departments + 1) + dominant) * len(SHARES) + share
 
 
 def _blocks(split: SplitArrays) -> Iterator[tuple[Integers, Integers, Integers, Integers]]:
@@ -92,4 +107,4 @@ def _keys(departments: Integers, lengths: Integers, rows: Integers, tokens: Inte
     share = of_each.max(1, initial=0) / np.maximum(products, 1)
     length = np.searchsorted(LENGTHS, lengths, side="right") - 1
     mix = np.searchsorted(SHARES, share, side="right") - 1
-    return (length * (kinds + 1) + dominant) * len(SHARES) + mix
+    return key(length, dominant, mix, kinds)

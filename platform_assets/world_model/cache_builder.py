@@ -48,17 +48,19 @@ def build_cache(engine: Engine, inputs: CacheInputs, split: Split, folder: Path,
     with TemporaryDirectory(prefix="weeks-", dir=scratch) as name:
         work = Path(name)
         index = _build_samples(engine, inputs, split, folder, work)
-        weeks, purchases = _read_weeks(inputs, split, vocabulary, work, seed)
+        weeks, purchases, held = _read_weeks(inputs, split, vocabulary, work, seed)
         cache_inputs.write_tables(inputs, vocabulary, split.weeks, folder)
+        cache_files.save(folder, layout.table_file("weekly_baskets"), held, layout.TABLES["weekly_baskets"])
         counts = _write_splits(folder, split, weeks, index, vocabulary, cache_arrays.Purchases(folder, purchases), seed)
     return cache_files.write_documents(folder, Document(split.weeks, vocabulary, counts, seed))
 
 
 def _read_weeks(
     inputs: CacheInputs, split: Split, vocabulary: Vocabulary, scratch: Path, seed: int
-) -> tuple[dict[str, Path], NDArray[np.int64]]:
-    """Every week's items in a folder of its own, and [C+1] how many purchases each customer has."""
+) -> tuple[dict[str, Path], NDArray[np.int64], NDArray[np.int64]]:
+    """Every week's items in a folder of its own, [C+1] purchases of each customer, [W, P] baskets that hold each token."""
     folders, counts = {}, np.zeros(len(vocabulary.customers) + 1, np.int64)
+    held = np.zeros((len(split.weeks), vocabulary.tokens), np.int64)
     first_day = date.fromisoformat(split.weeks[0])
     for number, week in enumerate(split.weeks):
         files = inputs.transactions[week], inputs.baskets[week]
@@ -66,7 +68,10 @@ def _read_weeks(
         folders[week] = scratch / week
         found.save(folders[week])
         counts += np.bincount(found.customer, cache_arrays.known_purchases(found), len(counts)).astype(np.int64)
-    return folders, counts
+        held[number] = np.bincount(found.tokens, minlength=vocabulary.tokens)
+        # Several rows of a basket may be UNK: of that, only products count baskets.
+        held[number, : layout.FIRST_PRODUCT] = 0
+    return folders, counts, held
 
 
 def _write_splits(

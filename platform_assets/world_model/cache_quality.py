@@ -85,7 +85,7 @@ def no_leak(cache: TensorCache) -> Outcome:
     Its prior purchases are of earlier baskets of the customer; a customer's snapshot is empty until the first visit is before
     the snapshot's weeks; products, their counts and the stores are those of train baskets.
     """
-    leaks = [*_purchase_leaks(cache), *_snapshot_leaks(cache), *_train_leaks(cache)]
+    leaks = [*_purchase_leaks(cache), *_snapshot_leaks(cache), *_weekly_leaks(cache), *_train_leaks(cache)]
     counted = {
         "purchases": len(cache.table("purchases")),
         "baskets": sum(len(cache.split(each)) for each in layout.SPLITS),
@@ -231,6 +231,22 @@ def _snapshot_leaks(cache: TensorCache) -> Iterator[str]:
                 f"snapshot {number} knows {told.size} customers who first come in its weeks or later, or nobody: indices "
                 f"{told[:SHOWN].tolist()}"
             )
+
+
+def _weekly_leaks(cache: TensorCache) -> Iterator[str]:
+    """What a week's baskets are said to hold is read as known after it: of another week, it might be of a later one."""
+    held = np.zeros((len(cache.weeks), cache.tokens), np.int64)
+    for name in layout.SPLITS:
+        split = cache.split(name)
+        for start in range(0, len(split), CHUNK_BASKETS):
+            offsets = split.offsets[start : start + CHUNK_BASKETS + 1]
+            tokens = split.items[offsets[0] : offsets[-1]].astype(np.int64)
+            weeks = np.repeat(split.week[start : start + CHUNK_BASKETS].astype(np.int64), np.diff(offsets))
+            held += np.bincount(weeks * cache.tokens + tokens, minlength=held.size).reshape(held.shape)
+    held[:, : layout.FIRST_PRODUCT] = 0
+    wrong = np.flatnonzero((held != cache.table("weekly_baskets")).any(axis=1))
+    if wrong.size:
+        yield f"weekly_baskets is not what the baskets of {', '.join(cache.weeks[week] for week in wrong[:SHOWN])} hold"
 
 
 def _train_leaks(cache: TensorCache) -> Iterator[str]:

@@ -73,6 +73,7 @@ def fresh_network(options: NetworkOptions, cache: TensorCache, seed: int, compil
     """A network with its first weights; its body compiled at first use where that is asked for."""
     seed_torch("network", seed)
     network = WorldModelNetwork(options, cache)
+    network.evidence.count(cache)
     if compiled:
         # In place: names of weights stay as they are. Lengths differ by batch.
         network.body.compile(dynamic=True)

@@ -1,8 +1,9 @@
 """The world model's network: a basket's context and visible items in, what the hidden ones are out.
 
 One context token (of T1, T3, T5, and T6 where it is given) stands before the items; a small transformer mixes them. A hidden
-item's logits are <projection, a learned table that starts as the product vectors> + bias, to which the weighted features of
-`world_model.mixture` are added; the projection starts at zero, so that an untrained network is that mixture and nothing else.
+item's logits are <projection, a learned table that starts as the product vectors> + bias, to which the logarithm of
+`world_model.mixture` is added; the projection starts at zero, so that an untrained network is that mixture and nothing else.
+The auxiliary heads start as a look-up in the train baskets' classes (`world_model.basket_evidence`) in the same way.
 PAD, UNK and MASK are no candidates. Visible items are not excluded here: whoever ranks does that (`exclude_visible`).
 
 T6 spells out the labels of the auxiliary heads: a network has the heads or T6, never both. What does not belong here: the loss
@@ -13,7 +14,6 @@ B baskets, S items, M hidden items of the basket with the most, n hidden items o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,14 +23,12 @@ from torch import Tensor, nn
 
 from platform_assets.world_model import model_files
 from platform_assets.world_model import tensor_layout as layout
+from platform_assets.world_model.basket_evidence import BasketEvidence
 from platform_assets.world_model.batch import DENSE, NO_POSITION, SEQUENCE, T1, T2, T3, T4, Indices, WorldModelBatch
-from platform_assets.world_model.mixture import MixtureFeatures, MixtureWeights, mixture_context, visible
+from platform_assets.world_model.mixture import MixtureShares, MixtureWeights, log_mixture, mixture_context, visible
 from platform_assets.world_model.tensor_cache import TensorCache
 
-# Of a head, and lengths that a head tells apart; longer ones count as the last.
-HEAD_WIDTH, LENGTHS = 64, 30
-# Most groups of a level that a head tells apart.
-GROUPS = 64
+HEAD_WIDTH = 64
 # Of T1: the segments. Of T3: the recency of the customer's previous basket.
 _SEGMENTS, _RECENCY = slice(0, 64), slice(248, 256)
 
@@ -126,11 +124,11 @@ class WorldModelNetwork(nn.Module):
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
         self.table, self.bias = nn.Parameter(_first_columns(cache, width)), nn.Parameter(torch.zeros(cache.tokens))
-        self.evidence = BasketEvidence(cache)
+        self.evidence = BasketEvidence(cache, options.auxiliary)
         self.heads = nn.ModuleDict(
             {task: _head(width + self.evidence.width, len(layout.LABELS[task])) for task in options.auxiliary}
         )
-        self.features = None if options.without_mixture else MixtureFeatures(cache)
+        self.shares = None if options.without_mixture else MixtureShares(cache)
         self.weights = None if options.without_mixture else MixtureWeights()
         barred = torch.zeros(cache.tokens)
         barred[: layout.FIRST_PRODUCT] = -torch.inf
@@ -143,11 +141,11 @@ class WorldModelNetwork(nn.Module):
         rows, places = hidden(indices)
         found = self.projection(states[rows, places + 1]) @ self.table.T
         network = found.float() + self.bias + self.candidates
-        logits = network if self.features is None else network + self._mixture(indices, leave_one_out)[rows]
+        logits = network if self.shares is None else network + self._mixture(indices, leave_one_out)[rows]
         return Predictions(logits, network, self._classes(indices, states[:, 0]))
 
     def mixture_weights(self, indices: Indices) -> Tensor:
-        """[B, features] how much each of `mixture.FEATURES` counts. Raises ValueError for a network without them."""
+        """[B, F] how much each of `mixture.SHARES` counts. Raises ValueError for a network without them."""
         if self.weights is None:
             raise ValueError("this network was made without the mixture")
         return self.weights(mixture_context(indices, not self.options.without_customer)).float()
@@ -177,46 +175,17 @@ class WorldModelNetwork(nn.Module):
         """Task -> [B, classes] of [B, D]."""
         if not self.heads:
             return {}
-        known = torch.cat([context, self.evidence(indices).to(context.dtype)], 1)
-        return {task: head(known).float() for task, head in self.heads.items()}
+        seen = self.evidence(indices)
+        known = torch.cat([context, seen.features.to(context.dtype)], 1)
+        return {task: head(known).float() + self.evidence.look_up(task, seen.keys) for task, head in self.heads.items()}
 
     def _mixture(self, indices: Indices, leave_one_out: bool) -> Tensor:
         """[B, P] float32."""
-        assert self.features is not None
+        assert self.shares is not None
         with torch.no_grad():
-            features = self.features(indices, not self.options.without_customer, leave_one_out)
-        with torch.autocast(features.device.type, enabled=False):
-            return torch.einsum("bf,bfp->bp", self.mixture_weights(indices), features)
-
-
-class BasketEvidence(nn.Module):
-    """What the auxiliary heads are shown besides the context's state: how long the basket is, and its visible departments.
-
-    Labels nearly follow from these, which a state that is trained to name products need not keep. Nothing here is learned.
-    """
-
-    groups: Tensor
-
-    def __init__(self, cache: TensorCache) -> None:
-        super().__init__()
-        columns = [_group_columns(cache.product_groups[level]) for level in ("prod_code_30", "prod_code_40")]
-        groups = torch.cat(columns, 1)
-        nothing = groups.new_zeros(layout.FIRST_PRODUCT, groups.shape[1])
-        self.register_buffer("groups", torch.cat([nothing, groups]), persistent=False)
-
-    @property
-    def width(self) -> int:
-        """Columns of it."""
-        return self.groups.shape[1] + LENGTHS + 1
-
-    def forward(self, indices: Indices) -> Tensor:
-        """[B, width] float32: shares of the visible items by group, the length one dimension each, and its logarithm."""
-        seen = indices.tokens * visible(indices)
-        sums = nn.functional.embedding_bag(seen, self.groups, mode="sum")
-        lengths = (indices.tokens != layout.PAD).sum(1)
-        each = nn.functional.one_hot(lengths.clamp(max=LENGTHS) - 1, LENGTHS).float()
-        shares = sums / (seen != layout.PAD).sum(1, keepdim=True).clamp(min=1)
-        return torch.cat([shares, each, lengths[:, None].float().log1p()], 1)
+            shares = self.shares(indices, not self.options.without_customer, leave_one_out)
+        with torch.autocast(shares.device.type, enabled=False):
+            return log_mixture(self.mixture_weights(indices), shares)
 
 
 def hidden(indices: Indices) -> tuple[Tensor, Tensor]:
@@ -239,14 +208,10 @@ def exclude_visible(logits: Tensor, indices: Indices) -> Tensor:
 
 
 def _head(width: int, classes: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(width, HEAD_WIDTH), nn.GELU(), nn.Linear(HEAD_WIDTH, classes))
-
-
-def _group_columns(groups: Sequence[str]) -> Tensor:
-    """[N, values] float32, a column a group; groups beyond GROUPS share the last."""
-    values = {value: min(index, GROUPS - 1) for index, value in enumerate(sorted(set(groups)))}
-    columns = torch.tensor([values[each] for each in groups], dtype=torch.long)
-    return nn.functional.one_hot(columns, max(values.values(), default=0) + 1).float()
+    last = nn.Linear(HEAD_WIDTH, classes)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.Linear(width, HEAD_WIDTH), nn.GELU(), last)
 
 
 def save(network: WorldModelNetwork, folder: Path, document: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ TABLES = {
     "product_embeddings": Array("float32", ("P", 256), "rows 0..2 are zero"),
     "co_purchase": Array("float16", ("P", "P"), "cosine of train baskets that hold both, 0 on the diagonal"),
     "product_baskets": Array("int64", ("P",), "train baskets that hold the product"),
+    "weekly_baskets": Array("int32", ("W", "P"), "baskets of the week that hold the token: for weeks after it alone"),
     "customer_snapshots": Array("float16", ("K", "C+1", 160), "history 96, affinity 32, habits 32"),
     "store_features": Array("float32", ("S+1", 96), "format 24, region 24, operational 32, identity 16"),
     "prices": Array("float32", ("W", "P", 4), "PRICES in their order; 0: no price is known"),

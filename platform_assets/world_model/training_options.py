@@ -22,7 +22,7 @@ _HERE = Path(__file__).parent
 # Every module of the program that decides a number or a file of the model; a test compares them with what is imported.
 _SOURCES = (
     "training.py", "training_inputs.py", "training_options.py", "training_output.py", "fitting.py", "basket_batches.py",
-    "network.py", "mixture.py", "objective.py", "model_files.py", "batch.py", "encoder.py", "time_codes.py", "dataset.py",
+    "network.py", "mixture.py", "basket_evidence.py", "auxiliary_baselines.py", "questions.py", "objective.py", "model_files.py", "batch.py", "encoder.py", "time_codes.py", "dataset.py",
     "loader.py", "masking.py", "windows.py", "preparation.py", "prefetch.py", "tensor_cache.py", "tensor_layout.py",
 )  # fmt: skip
 _ROOM = (

@@ -169,6 +169,9 @@ def _write_tables(
 ) -> None:  # fmt: skip
     tokens, customers, stores = vocabulary.tokens, len(vocabulary.customers), len(vocabulary.stores)
     held = np.zeros((sum(visit.split == 0 for visit in visits), tokens))
+    weekly = np.zeros((weeks, tokens), np.int64)
+    for visit in visits:
+        weekly[visit.week, [token for token in visit.items if token >= layout.FIRST_PRODUCT]] += 1
     for row, visit in enumerate(visit for visit in visits if visit.split == 0):
         held[row, [token for token in visit.items if token >= layout.FIRST_PRODUCT]] = 1
     baskets = held.sum(0)
@@ -186,6 +189,7 @@ def _write_tables(
     bought = [each for number in range(1, customers + 1) for each in histories[number]]
     tables: dict[str, NDArray[Any]] = {
         "product_embeddings": vectors, "co_purchase": cosine, "product_baskets": baskets,
+        "weekly_baskets": weekly,
         "customer_snapshots": snapshots, "store_features": features, "prices": _prices(rng, weeks, tokens),
         "customer_offsets": np.concatenate([[0], np.cumsum(lengths)]),
         "purchases": np.array([token for token, _ in bought], np.int64),

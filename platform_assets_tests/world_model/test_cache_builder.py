@@ -364,6 +364,7 @@ def first_known(array: Any, value: int) -> Any:
         ("test/customer", lambda a: np.where(a == 1, 2, a), "trips"),
         ("customer_snapshots", lambda a: np.ones_like(a), "snapshot 0 knows"),
         ("product_baskets", lambda a: first_known(a, 3), "not in as many train baskets as product_baskets says: PRD00"),
+        ("weekly_baskets", lambda a: np.roll(a, -1, axis=0), "weekly_baskets is not what the baskets of"),
         ("train/items", lambda a: np.where(a == 3, 4, a), "in no train basket"),
         ("train/store", lambda a: a * 0 + 1, "1 stores have an index, and no train basket"),
     ],

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from platform_assets.world_model import mixture, model_files, network
+from platform_assets.world_model import auxiliary_baselines, mixture, model_files, network
 from platform_assets.world_model import tensor_layout as layout
+from platform_assets.world_model.basket_evidence import LENGTHS, BasketEvidence
 from platform_assets.world_model.batch import NO_POSITION, NO_TARGET, Indices
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.fitting import fresh_network
-from platform_assets.world_model.mixture import FEATURES, MixtureFeatures
+from platform_assets.world_model.mixture import SHARES, MixtureShares
 from platform_assets.world_model.model_files import ModelError
 from platform_assets.world_model.network import NetworkOptions, WorldModelNetwork
 from platform_assets_tests.world_model.small_cache import write_small_cache
@@ -49,10 +50,11 @@ def test_an_untrained_network_is_the_mixture_and_nothing_else(train: WorldModelD
     model = untrained(train)
     with torch.no_grad():
         found = model(batch, train.encoder)
-        features, weights = model.features(batch), model.mixture_weights(batch)  # type: ignore[misc]
+        shares, weights = model.shares(batch), model.mixture_weights(batch)  # type: ignore[misc]
     assert (found.network_logits[:, layout.FIRST_PRODUCT :] == 0).all()
     torch.testing.assert_close(weights, torch.tensor(mixture.START).expand_as(weights))
-    expected = (weights[:, :, None] * features).sum(1)[network.hidden(batch)[0]]
+    left = mixture.LEFT_OVER / (train.cache.tokens - layout.FIRST_PRODUCT)
+    expected = ((weights[:, :, None] * shares).sum(1) + left).log()[network.hidden(batch)[0]]
     torch.testing.assert_close(found.logits[:, 3:], expected[:, 3:])
     assert torch.equal(logits(untrained(train, without_mixture=True), train, batch), found.network_logits)
 
@@ -76,7 +78,7 @@ def test_predictions_come_by_basket_and_then_by_position(train: WorldModelDatase
     assert len(logits(stirred(train), train, batch)) == len(expected) == len(network.targets(batch))
 
 
-def slow_features(train: WorldModelDataset, indices: Indices, row: int) -> dict[str, list[float]]:
+def slow_shares(train: WorldModelDataset, indices: Indices, row: int) -> dict[str, list[float]]:
     """Basket by basket and product by product."""
     cache, tokens = train.cache, train.cache.tokens
     known = range(layout.FIRST_PRODUCT, tokens)
@@ -90,36 +92,48 @@ def slow_features(train: WorldModelDataset, indices: Indices, row: int) -> dict[
         token for place, token in enumerate(indices.tokens[row].tolist())
         if token >= layout.FIRST_PRODUCT and place not in hidden
     ]  # fmt: skip
-    together = cache.table("co_purchase")
-    counts: dict[str, Any] = {name: Counter() for name in FEATURES}
+    together, weekly = cache.table("co_purchase"), cache.table("weekly_baskets")
+    counts: dict[str, Any] = {name: Counter() for name in SHARES}
     for token, day in mine:
-        counts["own_recent"][token] += math.exp(-day / 30)
-        counts["own_yearly"][token] += math.exp(-day / 365)
-        counts["own_ever"][token] += 1
+        for name, half_life in mixture.OWN_HALF_LIVES.items():
+            counts[name][token] += 0.5 ** (day / half_life)
     for day in {day for _, day in mine}:
         bought = [token for token, each in mine if each == day]
         common, distinct = sum(token in seen for token in bought), len(set(seen))
         for token in bought:
             counts["own_alike"][token] += (common / math.sqrt(len(bought) * max(1, distinct))) ** 4
+    week = int(indices.week[row])
     for product in known:
         counts["popularity"][product] = int(cache.table("product_baskets")[product])
+        for name, half_life in mixture.POPULAR_HALF_LIVES.items():
+            before = [(week - 1 - each, int(weekly[each, product])) for each in range(week)]
+            counts[name][product] = sum(baskets * 0.5 ** (age / half_life) for age, baskets in before)
         counts["co_purchase"][product] = sum(float(together[other, product]) for other in seen)
-    found = {}
-    for name, count in counts.items():
-        total = sum(count.values()) or 1.0
-        found[name] = [math.log(1 + count[product] / total * 2 * len(known)) for product in known]
-    return found
+    totals = {name: sum(count.values()) or 1.0 for name, count in counts.items()}
+    return {name: [count[product] / totals[name] for product in known] for name, count in counts.items()}
 
 
-def test_features_are_what_a_loop_over_purchases_and_products_finds(train: WorldModelDataset, batch: Indices) -> None:
-    found = MixtureFeatures(train.cache)(batch)
+def test_shares_are_what_a_loop_over_purchases_weeks_and_products_finds(
+    train: WorldModelDataset, batch: Indices
+) -> None:
+    found = MixtureShares(train.cache)(batch)
     assert 0 < int((batch.customer == 0).sum()) < len(batch.customer)
     for row in range(len(batch.tokens)):
-        for name, expected in slow_features(train, batch, row).items():
-            ours = found[row, FEATURES.index(name), layout.FIRST_PRODUCT :]
+        for name, expected in slow_shares(train, batch, row).items():
+            ours = found[row, SHARES.index(name), layout.FIRST_PRODUCT :]
             # Co-purchase is stored, and summed, in half precision.
-            tolerance = 5e-3 if name == "co_purchase" else 1e-4
+            tolerance = 5e-3 if name == "co_purchase" else 1e-5
             torch.testing.assert_close(ours, torch.tensor(expected), rtol=tolerance, atol=tolerance)
+
+
+def test_recent_popularity_knows_nothing_of_the_week_itself_or_of_later_ones(train: WorldModelDataset) -> None:
+    weekly = torch.from_numpy(train.cache.table("weekly_baskets").copy())
+    before = mixture._lately(weekly, (2.0,))
+    changed = weekly.clone()
+    changed[20:] += 7
+    after = mixture._lately(changed, (2.0,))
+    assert torch.equal(before[:, :21], after[:, :21])
+    assert not torch.equal(before[:, 21], after[:, 21])
 
 
 def recounted(train: WorldModelDataset, left_out: int, seen: list[int]) -> np.ndarray:
@@ -136,28 +150,26 @@ def recounted(train: WorldModelDataset, left_out: int, seen: list[int]) -> np.nd
 
 
 def test_leaving_a_basket_out_is_as_if_it_had_not_been_counted(train: WorldModelDataset, batch: Indices) -> None:
-    features, tried = MixtureFeatures(train.cache), 0
-    ours, whole = (features(batch, leave_one_out=each)[:, FEATURES.index("co_purchase")] for each in (True, False))
+    shares, tried = MixtureShares(train.cache), 0
+    ours, whole = (shares(batch, leave_one_out=each)[:, SHARES.index("co_purchase")] for each in (True, False))
     for row in range(len(batch.tokens)):
         seen = batch.tokens[row][mixture.visible(batch)[row]].tolist()
         items = [*seen, *(token for token in batch.masked_targets[row].tolist() if token != NO_TARGET)]
         if not seen or len(items) < 2 or len(items) >= train.max_seq_len:
             continue
         sums = recounted(train, int(batch.rows[row]), seen)
-        expected = np.log1p(sums / max(sums.sum(), 1e-9) / features.epsilon)
-        np.testing.assert_allclose(ours[row], expected, atol=0.01)
-        assert (whole[row][items] >= ours[row][items] - 0.01).all()
+        np.testing.assert_allclose(ours[row], sums / max(sums.sum(), 1e-9), atol=2e-4)
+        assert float(whole[row][items].sum()) >= float(ours[row][items].sum()) - 0.01
         tried += 1
     assert tried >= 8
-    assert (whole - ours).max() > 0.1, "with so few baskets each of them is felt"
+    assert (whole - ours).max() > 0.002, "with so few baskets each of them is felt"
 
 
-def test_weights_are_never_negative_and_depend_on_trips_and_what_is_seen(
-    train: WorldModelDataset, batch: Indices
-) -> None:
+def test_weights_sum_to_one_and_depend_on_trips_and_what_is_seen(train: WorldModelDataset, batch: Indices) -> None:
     model = stirred(train)
     weights = model.mixture_weights(batch)
     assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(weights)))
     assert not torch.equal(model.mixture_weights(batch._replace(trips=batch.trips + 50)), weights)
     assert not torch.equal(model.mixture_weights(batch._replace(tokens=torch.zeros_like(batch.tokens))), weights)
 
@@ -211,7 +223,10 @@ ABLATIONS = {
 def test_what_is_withheld_changes_nothing_and_would_change_something(
     name: str, train: WorldModelDataset, batch: Indices
 ) -> None:
-    blind, whole, other = stirred(train, **{name: True}), stirred(train), ABLATIONS[name](batch)
+    # Recent popularity hangs on the week, too.
+    alone = {"without_mixture": name == "without_price"}
+    blind, whole = stirred(train, **{name: True}, **alone), stirred(train, **alone)
+    other = ABLATIONS[name](batch)
     assert torch.equal(logits(blind, train, batch), logits(blind, train, other))
     assert not torch.equal(logits(whole, train, batch), logits(whole, train, other))
     assert not torch.equal(logits(blind, train, batch), logits(whole, train, batch))
@@ -281,22 +296,41 @@ def test_options_that_do_not_go_together_are_named() -> None:
         NetworkOptions(width=10)
 
 
-def test_heads_see_the_length_and_the_departments_of_what_is_visible_and_nothing_of_what_is_hidden(
+def test_heads_see_the_length_and_the_groups_of_what_is_visible_and_nothing_of_what_is_hidden(
     train: WorldModelDataset, batch: Indices
 ) -> None:
-    evidence = network.BasketEvidence(train.cache)
-    found, levels = evidence(batch), [train.cache.product_groups[level] for level in ("prod_code_30", "prod_code_40")]
-    sizes = [len(set(groups)) for groups in levels]
+    evidence = BasketEvidence(train.cache, ())
+    found, levels = evidence(batch).features, [train.cache.product_groups[f"prod_code_{n}"] for n in (40, 30)]
     for row in range(len(batch.tokens)):
         hidden = set(batch.masked_positions[row].tolist())
         tokens = [token for token in batch.tokens[row].tolist() if token != layout.PAD]
         seen = [t for place, t in enumerate(tokens) if t >= layout.FIRST_PRODUCT and place not in hidden]
         start = 0
-        for groups, size in zip(levels, sizes, strict=True):
-            for column, group in enumerate(sorted(set(groups))):
+        for groups in levels:
+            for group in sorted(set(groups)):
                 share = sum(groups[token - layout.FIRST_PRODUCT] == group for token in seen) / max(1, len(seen))
-                assert math.isclose(float(found[row, start + column]), share, abs_tol=1e-6)
-            start += size
-        assert found[row, start:-1].argmax() == min(len(tokens), network.LENGTHS) - 1
+                assert math.isclose(float(found[row, start]), share, abs_tol=1e-6)
+                start += 1
+        assert found[row, start:-1].argmax() == min(len(tokens), LENGTHS) - 1
         assert math.isclose(float(found[row, -1]), math.log1p(len(tokens)), rel_tol=1e-5)
     assert found.shape[1] == evidence.width
+
+
+def test_untrained_heads_say_what_the_look_up_in_the_train_baskets_says(
+    train: WorldModelDataset, batch: Indices
+) -> None:
+    model, counted = untrained(train), auxiliary_baselines.count(train.cache)
+    with torch.no_grad():
+        found = model(batch, train.encoder).auxiliary
+    seen = mixture.visible(batch)
+    rows, places = torch.nonzero(seen, as_tuple=True)
+    lengths = (batch.tokens != layout.PAD).sum(1).numpy()
+    keys = auxiliary_baselines._keys(counted.departments, lengths, rows.numpy(), batch.tokens[rows, places].numpy())
+    assert np.array_equal(model.evidence(batch).keys.numpy(), keys)
+    for number, (task, classes) in enumerate(layout.LABELS.items()):
+        counts = counted.counts[number].astype(float)
+        common = counts.sum(0) + 1
+        smoothed = counts[keys] + 5 * common / common.sum()
+        expected = np.log(smoothed / smoothed.sum(1, keepdims=True))
+        assert expected.shape[1] == len(classes)
+        np.testing.assert_allclose(found[task].numpy(), expected, rtol=1e-4, atol=1e-5)

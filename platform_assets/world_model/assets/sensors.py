@@ -52,10 +52,11 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
                 return None
             weeks = partitions.retail_weeks_up_to(week, first)
             if len(weeks) < splits.LEAST_WEEKS:
-                waits_for = f"weeks after it: a split needs {splits.LEAST_WEEKS}, and {len(weeks)} end with it"
-            else:
-                waits_for = "; ".join(list(filter(None, map(lacks, weeks)))[:3])
+                # Out for good, as a week that failed: no later week will stand before it.
+                too_few = f"a split needs {splits.LEAST_WEEKS} weeks, and {len(weeks)} end with it"
+                return retraining.Dataset(revision.digest, revision.rows or 0, (too_few,))
             failed = tuple(checks.failed_blocking(revision.lineage.details, BASKETS_CHECKS))
+            waits_for = "; ".join(list(filter(None, map(lacks, weeks)))[:3])
             return retraining.Dataset(revision.digest, revision.rows or 0, failed, waits_for)
 
         return read
