@@ -157,7 +157,7 @@ class WorldModelDataLoader:
         probability, vocabulary = self.dataset.mask_prob, self.dataset.cache.tokens
 
         def hide(tokens: NDArray[Any], offsets: NDArray[np.int64], basket_ids: NDArray[np.int64]) -> Hidden:
-            places = masking.mask(tokens, offsets, probability, chance)
+            places = masking.mask(tokens, offsets, probability, chance, masking.WHOLE_SHARE)
             return Hidden(places, masking.shown_instead(tokens, offsets, places, vocabulary, chance))
 
         return hide

@@ -14,14 +14,22 @@ from platform_assets.world_model import tensor_layout as layout
 
 # Of the hidden ones: so that a model attends to items that are shown, too, and cannot rely on MASK to know where to guess.
 OTHER_SHARE = 0.1
+# Of the baskets in training: with nothing in sight a model is to know what to say, too, as it is asked of a next basket.
+WHOLE_SHARE = 0.1
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def mask(
-    tokens: NDArray[np.integer], offsets: NDArray[np.int64], probability: float, chance: np.random.Generator
-) -> NDArray[np.int64]:
-    """Places, rising, of items that are hidden with a probability each, and at least one of every basket that has a product."""
+    tokens: NDArray[np.integer], offsets: NDArray[np.int64], probability: float, chance: np.random.Generator,
+    whole: float = 0.0,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Places, rising, of items that are hidden with a probability each, and at least one of every basket that has a product.
+
+    Of a share `whole` of the baskets all products are hidden.
+    """
     drawn = chance.random(len(tokens))
+    if whole:
+        drawn[np.repeat(chance.random(len(offsets) - 1) < whole, np.diff(offsets))] = 0.0
     drawn[tokens < layout.FIRST_PRODUCT] = np.inf
     # The smallest number of a basket is hidden in any case; given that none is below the probability, it is anyone's.
     bound = np.maximum(_least(drawn, offsets), np.nextafter(probability, 0))

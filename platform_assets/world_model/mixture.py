@@ -3,8 +3,8 @@
 Each is a share of every product (`SHARES`); a hidden product's probability is their weighted sum, as words are predicted by
 interpolated counts (Jelinek and Mercer 1980): who speaks strongly for a product is heard, whatever the others say. The weights
 are learned and depend on little (how often the customer came, how much of the basket is seen, how long ago the last one was), so
-that they hold for baskets that no training row resembles. Its logarithm is what a transformer's logits are added to
-(`world_model.network`).
+that they hold for baskets that no training row resembles. A transformer (`world_model.network`) is one voice among them. Added
+to their logarithm instead, its logits lowered the validation loss, and pushed what customers always buy out of the first ten.
 
 The counts of train weeks include the train baskets themselves: with `leave_one_out` what a basket added to the co-purchase of
 its own items is taken out again, or a model would learn to trust them more than later weeks deserve. Recent popularity is that
@@ -31,8 +31,9 @@ OWN_HALF_LIVES = {"own_week": 7.0, "own_month": 30.0, "own_two_months": 60.0, "o
 # Weeks after which a week's baskets count half as much.
 POPULAR_HALF_LIVES = {"popularity_now": 2.0, "popularity_lately": 8.0}
 SHARES = (*OWN_HALF_LIVES, "own_alike", "popularity", *POPULAR_HALF_LIVES, "co_purchase")
-# What each share counts before anything is learned, relative to the others.
-START = (0.05, 0.15, 0.15, 0.1, 0.1, 0.1, 0.05, 0.1, 0.05, 0.05, 0.1)
+VOICES = (*SHARES, "network")
+# What each voice counts before anything is learned; together 1.
+START = (0.05, 0.15, 0.15, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.1, 0.05)
 # A day on which the customer bought what is in sight counts by its cosine with that, to this power.
 ALIKE = 4.0
 CONTEXT = ("log_trips", "log_visible", "anonymous", "months_since_previous")
@@ -128,26 +129,30 @@ class MixtureShares(nn.Module):
 
 
 class MixtureWeights(nn.Module):
-    """How much each share counts; they sum to 1."""
+    """How much each voice counts; they sum to 1."""
 
     start: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.out = nn.Linear(len(CONTEXT), HIDDEN), nn.Linear(HIDDEN, len(SHARES))
+        self.hidden, self.out = nn.Linear(len(CONTEXT), HIDDEN), nn.Linear(HIDDEN, len(VOICES))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         self.register_buffer("start", torch.tensor(START).log(), persistent=False)
 
     def forward(self, context: Tensor) -> Tensor:
-        """[B, F] of [B, 4] `mixture_context`."""
+        """[B, F + 1] of [B, 4] `mixture_context`."""
         return torch.softmax(self.start + REACH * self.out(functional.gelu(self.hidden(context))), -1)
 
 
-def log_mixture(weights: Tensor, shares: Tensor) -> Tensor:
-    """[B, P] log of the weighted sum of [B, F, P] by [B, F]; a product that nothing speaks for keeps a little."""
+def log_mixture(weights: Tensor, shares: Tensor, network: Tensor, rows: Tensor) -> Tensor:
+    """[n, P] log of the weighted sum of [B, F, P] shares and of [n, P] the network's; a product without a voice keeps a little.
+
+    `weights` [B, F + 1], the network's last; `rows` [n] tells the basket of each of the n hidden items.
+    """
     left = LEFT_OVER / max(1, shares.shape[2] - layout.FIRST_PRODUCT)
-    return (torch.einsum("bf,bfp->bp", weights, shares) + left).log()
+    counted = torch.einsum("bf,bfp->bp", weights[:, :-1], shares)
+    return (counted[rows] + weights[rows, -1:] * network + left).log()
 
 
 def mixture_context(indices: Indices, with_customer: bool = True) -> Tensor:

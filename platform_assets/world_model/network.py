@@ -1,8 +1,9 @@
 """The world model's network: a basket's context and visible items in, what the hidden ones are out.
 
 One context token (of T1, T3, T5, and T6 where it is given) stands before the items; a small transformer mixes them. A hidden
-item's logits are <projection, a learned table that starts as the product vectors> + bias, to which the logarithm of
-`world_model.mixture` is added; the projection starts at zero, so that an untrained network is that mixture and nothing else.
+item's probability is by the softmax of <projection, a learned table that starts as the product vectors> + bias, and this is one
+of the voices of `world_model.mixture`; the projection starts at zero and the bias at log popularity, so that an untrained
+network says what is popular.
 The auxiliary heads start as a look-up in the train baskets' classes (`world_model.basket_evidence`) in the same way.
 PAD, UNK and MASK are no candidates. Visible items are not excluded here: whoever ranks does that (`exclude_visible`).
 
@@ -123,7 +124,7 @@ class WorldModelNetwork(nn.Module):
         self.projection = nn.Linear(width, width)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
-        self.table, self.bias = nn.Parameter(_first_columns(cache, width)), nn.Parameter(torch.zeros(cache.tokens))
+        self.table, self.bias = nn.Parameter(_first_columns(cache, width)), nn.Parameter(_log_popularity(cache))
         self.evidence = BasketEvidence(cache, options.auxiliary)
         self.heads = nn.ModuleDict(
             {task: _head(width + self.evidence.width, len(layout.LABELS[task])) for task in options.auxiliary}
@@ -141,11 +142,11 @@ class WorldModelNetwork(nn.Module):
         rows, places = hidden(indices)
         found = self.projection(states[rows, places + 1]) @ self.table.T
         network = found.float() + self.bias + self.candidates
-        logits = network if self.shares is None else network + self._mixture(indices, leave_one_out)[rows]
+        logits = network if self.shares is None else self._mixed(indices, network, rows, leave_one_out)
         return Predictions(logits, network, self._classes(indices, states[:, 0]))
 
     def mixture_weights(self, indices: Indices) -> Tensor:
-        """[B, F] how much each of `mixture.SHARES` counts. Raises ValueError for a network without them."""
+        """[B, F + 1] how much each of `mixture.VOICES` counts. Raises ValueError for a network without them."""
         if self.weights is None:
             raise ValueError("this network was made without the mixture")
         return self.weights(mixture_context(indices, not self.options.without_customer)).float()
@@ -179,13 +180,14 @@ class WorldModelNetwork(nn.Module):
         known = torch.cat([context, seen.features.to(context.dtype)], 1)
         return {task: head(known).float() + self.evidence.look_up(task, seen.keys) for task, head in self.heads.items()}
 
-    def _mixture(self, indices: Indices, leave_one_out: bool) -> Tensor:
-        """[B, P] float32."""
+    def _mixed(self, indices: Indices, network: Tensor, rows: Tensor, leave_one_out: bool) -> Tensor:
+        """[n, P] float32."""
         assert self.shares is not None
         with torch.no_grad():
             shares = self.shares(indices, not self.options.without_customer, leave_one_out)
         with torch.autocast(shares.device.type, enabled=False):
-            return log_mixture(self.mixture_weights(indices), shares)
+            said = torch.softmax(network, -1)
+            return log_mixture(self.mixture_weights(indices), shares, said, rows) + self.candidates
 
 
 def hidden(indices: Indices) -> tuple[Tensor, Tensor]:
@@ -205,6 +207,12 @@ def exclude_visible(logits: Tensor, indices: Indices) -> Tensor:
     seen = indices.tokens * visible(indices)
     barred = torch.zeros(len(seen), logits.shape[1], device=logits.device).scatter_(1, seen, -torch.inf)
     return logits + barred[rows]
+
+
+def _log_popularity(cache: TensorCache) -> Tensor:
+    """[P] log of each product's share of the train baskets' items; one more of each, so that none is impossible."""
+    baskets = torch.from_numpy(cache.table("product_baskets").astype("float32")) + 1
+    return (baskets / baskets[layout.FIRST_PRODUCT :].sum()).log()
 
 
 def _head(width: int, classes: int) -> nn.Module:

@@ -46,16 +46,22 @@ def untrained(train: WorldModelDataset, **options: Any) -> WorldModelNetwork:
     return fresh_network(NetworkOptions(**given), train.cache, 0).eval()
 
 
-def test_an_untrained_network_is_the_mixture_and_nothing_else(train: WorldModelDataset, batch: Indices) -> None:
+def test_an_untrained_network_is_the_mixture_in_which_it_speaks_for_what_is_popular(
+    train: WorldModelDataset, batch: Indices
+) -> None:
     model = untrained(train)
     with torch.no_grad():
         found = model(batch, train.encoder)
         shares, weights = model.shares(batch), model.mixture_weights(batch)  # type: ignore[misc]
-    assert (found.network_logits[:, layout.FIRST_PRODUCT :] == 0).all()
+    baskets = torch.from_numpy(train.cache.table("product_baskets"))[layout.FIRST_PRODUCT :].float() + 1
+    popular = (baskets / baskets.sum()).expand(len(found.logits), -1)
+    torch.testing.assert_close(found.network_logits.softmax(1)[:, layout.FIRST_PRODUCT :], popular)
     torch.testing.assert_close(weights, torch.tensor(mixture.START).expand_as(weights))
     left = mixture.LEFT_OVER / (train.cache.tokens - layout.FIRST_PRODUCT)
-    expected = ((weights[:, :, None] * shares).sum(1) + left).log()[network.hidden(batch)[0]]
-    torch.testing.assert_close(found.logits[:, 3:], expected[:, 3:])
+    counted = (weights[:, :-1, None] * shares).sum(1)[network.hidden(batch)[0]][:, layout.FIRST_PRODUCT :]
+    torch.testing.assert_close(
+        found.logits[:, layout.FIRST_PRODUCT :], (counted + mixture.START[-1] * popular + left).log()
+    )
     assert torch.equal(logits(untrained(train, without_mixture=True), train, batch), found.network_logits)
 
 
