@@ -155,9 +155,11 @@ class WorldModelDataLoader:
             return hide_nothing
         chance = generator("masks", self.seed, epoch, number, part)
         probability, vocabulary = self.dataset.mask_prob, self.dataset.cache.tokens
+        # Without a probability exactly one item of each basket is hidden.
+        whole = masking.WHOLE_SHARE if probability else 0.0
 
         def hide(tokens: NDArray[Any], offsets: NDArray[np.int64], basket_ids: NDArray[np.int64]) -> Hidden:
-            places = masking.mask(tokens, offsets, probability, chance, masking.WHOLE_SHARE)
+            places = masking.mask(tokens, offsets, probability, chance, whole)
             return Hidden(places, masking.shown_instead(tokens, offsets, places, vocabulary, chance))
 
         return hide

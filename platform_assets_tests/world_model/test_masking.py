@@ -99,3 +99,12 @@ def test_every_item_is_hidden_alike_and_another_seed_hides_others() -> None:
     for found in (first, second):
         assert np.abs(np.bincount(found % 6, minlength=6) / 10_000 - 1 / 6).max() < 0.02
     assert (first == second).mean() == pytest.approx(1 / 6, abs=0.02)
+
+
+def test_of_a_share_of_the_baskets_every_product_is_hidden() -> None:
+    tokens, offsets = flat([[3, 4, 5, 6, UNK]] * 4000)
+    hidden = masking.mask(tokens, offsets, 0.0, np.random.default_rng(1), whole=0.1)
+    counts = [len(places) for places in by_basket(offsets[:401], hidden[hidden < offsets[400]])]
+    assert set(counts) == {1, 4}
+    share = (len(hidden) - 4000) / 3 / 4000
+    assert abs(share - 0.1) < 0.02, "a standard error is .005"

@@ -29,7 +29,7 @@ CHECKS = (
 
 
 class ReplayConfig(dg.Config):
-    """How to evaluate; what is settled: the split's model, on every test basket."""
+    """How to evaluate; what is settled: the split's model, on its test baskets."""
 
     batch_size: int = 0
     """Baskets ranked at a time, 0 for the program's own choice."""
@@ -109,6 +109,7 @@ def _metadata(replayed: "Replayed", link: str) -> dict[str, Any]:
     }
 
 
-_DESCRIPTION = """Each test basket of two or more products with one product hidden, always the same one: its rank by the model
-(trip context withheld), by the network alone, and by popularity, own frequency, item neighbours, EASE and the tuned mixture, with
-visible products excluded for all alike; the auxiliary tasks beside their look-up baselines; the next basket's ten products."""
+_DESCRIPTION = """Test baskets of two or more products (of more than 200,000 so many, drawn by their ids) with one product
+hidden, always the same one: its rank by the model (trip context withheld), by the network alone, and by popularity, own frequency,
+item neighbours, EASE and the tuned mixture, with visible products excluded for all alike; the auxiliary tasks beside their look-up
+baselines; the next basket's ten products."""
