@@ -22,7 +22,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  'PLATFORM_PLANNER_START=2026-01-02' 'PLATFORM_PLANNER_END=2026-03-06' \
 	  '# The demo is small; the defaults are 1000 rows, and 1000 rows / 250 households for the gate.' \
 	  'PLATFORM_PLANNER_MINIMUM_ROWS=100' 'PLATFORM_PLANNER_GATE_ROWS=200' 'PLATFORM_PLANNER_GATE_HOUSEHOLDS=150' \
-	  '# Steps of the tiny base model; the default is made for the benchmark.' 'PLATFORM_PLANNER_TINY_STEPS=800' > $@
+	  '# Steps of the tiny base model; the default is made for the benchmark.' 'PLATFORM_PLANNER_TINY_STEPS=800' \
+	  '# The retailer of the demo has sixty weeks. Leave it out for the 117 of the documented data.' \
+	  'PLATFORM_RETAIL_END=2007-06-04' > $@
 
 setup: $(INSTALLED) .env  ## install, and prepare Postgres, MLflow and the folders
 	$(COMMANDS) setup
@@ -30,7 +32,7 @@ setup: $(INSTALLED) .env  ## install, and prepare Postgres, MLflow and the folde
 demo: $(INSTALLED) .env  ## simulate a meal-planning app and build every day and week of it
 	$(COMMANDS) demo
 
-demo-all: $(INSTALLED) .env  ## the demo, and on through two models to their verdicts
+demo-all: $(INSTALLED) .env  ## the demo, on through two models to their verdicts, and then a retailer's world model to its own
 	$(COMMANDS) demo-all
 
 ui: $(INSTALLED) .env  ## open Dagster and MLflow

@@ -27,6 +27,8 @@ from benchmarks import (
     retailer,
     simulator,
     training,
+    world_model_quality,
+    world_model_scale,
     year,
 )
 from benchmarks.measure import BenchmarkError
@@ -48,8 +50,13 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "enrichment_scale": enrichment_scale.run,
     "planner_learning": planner_learning.run,
     "planner_gate": planner_gate.run,
+    "world_model_quality": world_model_quality.run,
+    "world_model_scale": world_model_scale.run,
 }
-BY_NAME_ONLY = {"year", "enrichment_scale", "planner_learning", "planner_gate"}  # they take many minutes
+# They take many minutes.
+BY_NAME_ONLY = {
+    "year", "enrichment_scale", "planner_learning", "planner_gate", "world_model_quality", "world_model_scale"
+}  # fmt: skip
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from platform_assets.core import transform
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "platform_assets"
-PIPELINES = {"planner", "world_model"}
+PIPELINES = {"planner", "query_predictor", "world_model"}
 HEAVY = (
     "torch",
     "transformers",
@@ -42,8 +42,9 @@ MAY_IMPORT = {
     "simulators": {"simulators", "core"},
     "training": {"training", "core"},
     "planner": {"planner", "training", "orchestration", "core"},
+    "query_predictor": {"query_predictor", "training", "orchestration", "core"},
     "world_model": {"world_model", "training", "orchestration", "core"},
-    "commands": {"commands", "orchestration", "core", "planner", "simulators"},
+    "commands": {"commands", "orchestration", "core", "planner", "world_model", "simulators"},
 }
 FOLDERS = ("platform_assets", "platform_assets_tests", "deploy", "benchmarks", "docs")
 # Where checkouts, homes and scratch lie on one machine. What stands before says that it is a path from the top.

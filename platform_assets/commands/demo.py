@@ -10,6 +10,7 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -80,11 +81,11 @@ def demo_calendar(settings: Settings) -> tuple[list[str], list[str]]:
     return days, [week for week in weeks if partitions.dataset_date(week) <= end]
 
 
-def run_job(definitions: Any, job: str, first: str, last: str) -> None:
-    """Run a job over a range of partitions and say how long it took."""
+def run_job(definitions: Any, job: str, first: str, last: str, ops: Mapping[str, Any] | None = None) -> None:
+    """Run a job over a range of partitions and say how long it took; `ops` are configurations of its assets' steps."""
     print(f"{job}: {first} to {last} ...", flush=True)
     started = time.monotonic()
-    run_range(definitions, job, first, last)
+    run_range(definitions, job, first, last, run_config={"ops": ops} if ops else None)
     print(f"{job}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 

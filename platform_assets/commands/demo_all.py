@@ -1,7 +1,7 @@
-"""The demo, and on to the model: fine-tune on two weeks' data, replay each on the week after, judge, print the comparison.
+"""The demo, and on to the models: the planner's on two weeks' data, then a retailer's world model, each to its verdict.
 
 Ordinary Dagster runs like the demo's. The thresholds are the demo's (.env), lower than the standard ones, and every verdict
-says so: with 350 rows a week nobody should replace a policy.
+says so: with 350 rows a week nobody should replace a policy. The retailer's part is `commands.demo_retail`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 
-from platform_assets.commands import demo
+from platform_assets.commands import demo, demo_retail
 from platform_assets.core import embedded_postgres, services
 from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """The demo, then models and verdicts."""
     started = time.monotonic()
-    demo.run(arguments)
     settings = Settings.from_environment()
+    demo_retail.refuse_other_source(settings)
+    demo.run(arguments)
     evaluated = demo.demo_calendar(settings)[1][-MODEL_WEEKS:]
     with embedded_postgres.held(settings.postgres_folder):
         train_and_judge(settings, evaluated)
         _report(settings, evaluated)
+        print(f"\nplanner: done in {time.monotonic() - started:.0f} s\n", flush=True)
+        demo_retail.run(settings)
     print(f"\ndemo-all: done in {time.monotonic() - started:.0f} s")
     return 0
 
@@ -56,8 +59,8 @@ def _report(settings: Settings, evaluated: list[str]) -> None:
 
 
 def _report_week(lake: Lake, week: str) -> None:
+    from platform_assets.core.verdict_text import comparison_lines
     from platform_assets.planner.assets import common
-    from platform_assets.planner.verdict_text import comparison_lines
 
     verdict, scores = (lake.current(common.address(key, week)) for key in (common.POLICY_VERSION, common.REPLAY_SCORES))
     if verdict is None or scores is None:

@@ -145,6 +145,8 @@ class WeeklyTraining(ABC, Generic[Inputs]):
         metrics = self.read_metrics(made)
         agreement = model.judge_agreement(step.tracking, step.warehouse, "registered")
         shutil.rmtree(work, ignore_errors=True)
+        # As published: where the program wrote it, it is gone now.
+        made = fetch_folder(step.lake, publication.revision, step.folder / "published")
         return Trained(publication, made, metrics, run, version, known.version, [*self.judge(metrics), agreement])
 
     def _published(self, version: str) -> Path | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from platform_assets.orchestration.alert_text import redact
@@ -16,12 +19,16 @@ class RunFailed(RuntimeError):
 
 
 def run_range(
-    definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance | None = None
-) -> None:
-    """One run over the partitions from `first` to `last`, on the environment's instance by default. Raises RunFailed."""
+    definitions: dg.Definitions, job: str, first: str, last: str, instance: dg.DagsterInstance | None = None,
+    run_config: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """One run over the partitions from `first` to `last`, on the environment's instance by default. Raises RunFailed.
+
+    `run_config` as the Launchpad takes it; it goes over what is set here for every run.
+    """
     with quick_event_log():
         result = definitions.resolve_job_def(job).execute_in_process(
-            run_config=QUIET,
+            run_config={**QUIET, **(run_config or {})},
             instance=instance or dg.DagsterInstance.get(),
             tags={RANGE_START: first, RANGE_END: last},
             raise_on_error=False,

@@ -141,7 +141,7 @@ class TargetLossModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds a batch's loss and targets."""
-        self._validation = self._validation + self.measure(batch)
+        self._validation = self._validation + self._measured(batch)
 
     def validation_loss(self) -> float | None:
         """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank.
@@ -160,7 +160,7 @@ class TargetLossModule(L.LightningModule):
         sums = self._nothing()
         with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
             for batch in batches:
-                sums = sums + self.measure(self.trainer.strategy.batch_to_device(batch))
+                sums = sums + self._measured(self.trainer.strategy.batch_to_device(batch))
         self.train()
         total = self._total(sums)
         return self._loss_of(total), self.metrics_of(total)
@@ -191,7 +191,11 @@ class TargetLossModule(L.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def _nothing(self) -> Tensor:
-        return torch.zeros(self.measures, dtype=torch.float64)
+        return torch.zeros(self.measures, dtype=torch.float64, device=self.device)
+
+    def _measured(self, batch: Batch) -> Tensor:
+        # On the device whatever `measure` gives: sums of two devices cannot be added.
+        return self.measure(batch).to(self.device)
 
     def _loss_of(self, sums: Tensor) -> float | None:
         total, targets = sums[:2].tolist()

@@ -60,7 +60,9 @@ def read_vocabulary(inputs: CacheInputs) -> Vocabulary:
     vocabulary = Vocabulary(*codes, {name: segments[name] for name in layout.SEGMENTS}, products)
     for count, what in ((vocabulary.tokens, "products"), (len(vocabulary.stores) + 1, "stores")):
         if count > MOST_INDICES:
-            raise CacheInputError(f"{count:,} {what} are more than an index of 16 bits can tell apart")
+            raise CacheInputError(
+                f"{count:,} {what} are more than an index of 16 bits can tell apart: give the rarest one code in the raw files"
+            )
     return vocabulary
 
 

@@ -35,6 +35,7 @@ LOOK_UP, MAJORITY = "look_up", "majority"
 LEAST_ITEMS = 2
 ONE_ITEM, NOTHING_KNOWN, NOT_DRAWN = "one item", "only unknown products", "not in the sample"
 SAY_EVERY_SECONDS = 10.0
+_BASKETS_AT_ONCE = 1 << 18
 
 Say = Callable[[str], None]
 Columns = dict[str, NDArray[Any]]
@@ -244,13 +245,30 @@ def _put_together(hidden: Columns, following: Columns, dataset: WorldModelDatase
         next_size=following["size"][places],
         classes=classes,
         labels={task: hidden[f"label {task}"] for task in layout.LABELS},
-        excluded=_excluded(len(hidden["rows"]), len(following["rows"]), dataset),
+        excluded=_excluded(dataset, settings),
     )
 
 
-def _excluded(asked: int, sampled: int, dataset: WorldModelDataset) -> dict[str, int]:
-    short = int((dataset.arrays.lengths < LEAST_ITEMS).sum())
-    return {ONE_ITEM: short, NOTHING_KNOWN: sampled - asked, NOT_DRAWN: len(dataset) - short - sampled}
+def _excluded(dataset: WorldModelDataset, settings: Settings) -> dict[str, int]:
+    """By the arrays alone: counted from what was asked, a lost batch would pass for one that was not drawn."""
+    long_enough = dataset.arrays.lengths >= LEAST_ITEMS
+    drawn_ones = _sample(dataset, settings) if settings.sample else long_enough
+    return {
+        ONE_ITEM: int((~long_enough).sum()),
+        NOTHING_KNOWN: sum(_without_product(dataset, drawn_ones)),
+        NOT_DRAWN: int(long_enough.sum() - drawn_ones.sum()),
+    }
+
+
+def _without_product(dataset: WorldModelDataset, wanted: NDArray[np.bool_]) -> Iterator[int]:
+    """Of each block of baskets, how many of the wanted have no product of the train weeks among the items that are looked at."""
+    arrays = dataset.arrays
+    for start in range(0, len(arrays), _BASKETS_AT_ONCE):
+        offsets = arrays.offsets[start : start + _BASKETS_AT_ONCE + 1] - arrays.offsets[start]
+        items = arrays.items[arrays.offsets[start] : arrays.offsets[start] + offsets[-1]]
+        known = np.concatenate([[0], np.cumsum(items >= layout.FIRST_PRODUCT)])
+        ends = np.minimum(offsets[1:], offsets[:-1] + dataset.max_seq_len)
+        yield int(((known[ends] == known[offsets[:-1]]) & wanted[start : start + _BASKETS_AT_ONCE]).sum())
 
 
 def _sample(dataset: WorldModelDataset, settings: Settings) -> NDArray[np.bool_]:

@@ -146,13 +146,16 @@ def _fingerprints(arrays: SplitArrays, with_others: bool = False) -> Iterator[ND
 
 def _clusters(cache: TensorCache, arrays: SplitArrays, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Customer's id, or the basket of an anonymous one."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     samples = pq.read_table(cache.samples_path(arrays.name), columns=["basket_id", "customer_id"])
     ids = samples["basket_id"].to_numpy()
     order = np.argsort(ids)
     wanted = np.asarray(arrays.basket_id[rows])
-    customers = samples["customer_id"].to_numpy(zero_copy_only=False)[order[np.searchsorted(ids, wanted, sorter=order)]]
+    # Of these alone: as Python's strings the ids of all baskets would be the largest thing in memory.
+    places = pa.array(order[np.searchsorted(ids, wanted, sorter=order)])
+    customers = samples["customer_id"].take(places).to_numpy(zero_copy_only=False)
     known = np.asarray(arrays.customer[rows]) != layout.NOBODY
     return np.where(known, customers, np.char.add("basket ", wanted.astype(str))).astype(object)
 

@@ -40,6 +40,8 @@ class Inputs:
         options = {name: value for name, value in asdict(self.options).items() if name not in apart}
         return {
             **{_DOCUMENTED.get(name, name): value for name, value in options.items()},
+            "model_base": "none",
+            "fine_tuning_method": "full",
             "enable_auxiliary_tasks": bool(self.options.auxiliary_weights),
             "auxiliary_weights": ",".join(f"{task}={each:g}" for task, each in self.options.auxiliary_weights.items()),
             "dataset_version": self.cache.weeks[-1],

@@ -1,4 +1,4 @@
-"""The README's pictures: pages of the demo's data, photographed while `make ui` runs (`make screenshots`).
+"""The README's pictures: pages of the data of `make demo-all`, photographed while `make ui` runs (`make screenshots`).
 
     python -m platform_assets_tests.end_to_end.screenshots --week 2026-02-27
 
@@ -10,12 +10,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from playwright.sync_api import expect
+
 from platform_assets_tests.end_to_end import browser
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ASSETS = 9
 # Where the boxes stand in the large window that they need to be drawn whole.
 GRAPH = (560, 800, 2880, 1520)
+WORLD_MODEL_ASSETS, WORLD_MODEL_GRAPH = 11, (0, 0, 3200, 2200)
 
 
 def main() -> None:
@@ -36,6 +39,8 @@ def main() -> None:
 def _photograph(window: browser.Window, week: str) -> None:
     browser.open_asset_graph(window, ASSETS, "5 / 5 Passed", "9 partitions")
     window.screenshot(IMAGES / "asset_graph.png", GRAPH)
+    _open_world_model(window)
+    window.screenshot(IMAGES / "world_model_graph.png", WORLD_MODEL_GRAPH)
     browser.open_partition(window, "planner/dataset", week, "summary", "mlflow_run")
     window.screenshot(IMAGES / "partition.png")
     browser.open_check(window, "planner/events", "quarantine_share", week, "Passed")
@@ -43,6 +48,16 @@ def _photograph(window: browser.Window, week: str) -> None:
     browser.open_drift_plot(window, week)
     window.screenshot(IMAGES / "drift_plot.png")
     browser.close_dialog(window)
+
+
+def _open_world_model(window: browser.Window) -> None:
+    """The world model's lineage, in the same large window."""
+    window.open("/locations/world_model/asset-groups/world_model/lineage")
+    window.expect_texts(
+        "transactions", "customer_features", "tensor_cache", "policy_version", "PyTorch", "60 partitions"
+    )
+    expect(window.page.get_by_text("Asset checks", exact=True)).to_have_count(WORLD_MODEL_ASSETS)
+    expect(window.page.get_by_text("Loading")).to_have_count(0)
 
 
 if __name__ == "__main__":

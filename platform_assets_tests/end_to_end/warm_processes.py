@@ -28,7 +28,9 @@ LIBRARIES = [
     "platform_assets.planner.definitions", "platform_assets.planner.decoding", "platform_assets.planner.language_model",
     "platform_assets.planner.replay", "platform_assets.planner.tiny", "platform_assets.planner.training",
     "platform_assets.planner.training_output", "platform_assets.training.trainer", "platform_assets_tests.postgres",
-    "transformers.models.llama.modeling_llama", "peft", "scipy.stats", "psycopg",
+    "transformers.models.llama.modeling_llama", "peft", "scipy.stats", "psycopg", "duckdb", "sqlglot.lineage",
+    "platform_assets.world_model.definitions", "platform_assets.world_model.fitting", "platform_assets.world_model.replay",
+    "platform_assets.world_model.training", "platform_assets.world_model.training_output",
 ]  # fmt: skip
 PROCESSES = multiprocessing.get_context("forkserver")
 

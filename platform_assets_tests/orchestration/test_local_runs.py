@@ -16,8 +16,19 @@ def numbers(context: dg.AssetExecutionContext) -> None:
         raise ValueError("the source has no fourth day")
 
 
+class Size(dg.Config):
+    rows: int = 1
+
+
+@dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+def sized(config: Size) -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"rows": config.rows})
+
+
 DEFINITIONS = dg.Definitions(
-    assets=[numbers], jobs=[dg.define_asset_job("count", selection=["numbers"])], executor=dg.in_process_executor
+    assets=[numbers, sized],
+    jobs=[dg.define_asset_job(job, selection=[asset]) for job, asset in (("count", "numbers"), ("measure", "sized"))],
+    executor=dg.in_process_executor,
 )
 
 
@@ -32,3 +43,13 @@ def test_a_failed_run_is_an_error_that_names_its_cause(tmp_path: Path) -> None:
     failing = pytest.raises(RunFailed, match=r"count failed.*no fourth day")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance, failing:
         run_range(DEFINITIONS, "count", "2026-01-03", "2026-01-05", instance)
+
+
+@pytest.mark.parametrize(("given", "rows"), [(None, 1), ({"ops": {"sized": {"config": {"rows": 7}}}}, 7)])
+def test_a_runs_configuration_reaches_its_assets(tmp_path: Path, given: dict[str, object] | None, rows: int) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        run_range(DEFINITIONS, "measure", "2026-01-01", "2026-01-02", instance, given)
+        event = instance.get_latest_materialization_event(sized.key)
+        assert event
+        assert event.asset_materialization
+        assert event.asset_materialization.metadata["rows"].value == rows

@@ -226,7 +226,8 @@ def test_a_retail_week_can_be_the_last_one_known_once_enough_weeks_lie_before_it
     calendar = Settings.from_environment({"PLATFORM_RETAIL_START": "2006-04-10", "PLATFORM_RETAIL_END": "2007-01-15"})
     weeks = partitions.retail_weekly(calendar).get_partition_keys()
     known = partitions.retail_known_weekly(calendar, 38).get_partition_keys()
-    assert len(weeks) == 40 and list(known) == list(weeks[37:])
+    assert len(weeks) == 40
+    assert list(known) == list(weeks[37:])
 
 
 def test_what_is_made_for_a_last_week_known_reads_every_week_up_to_it():

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_assets.core import verdict_record
+from platform_assets.core import verdict_record, verdict_text
 from platform_assets.core.policy_version import STAGE_OF, PolicyVersion, Status
-from platform_assets.planner import judgement, verdict_text
+from platform_assets.planner import judgement
 from platform_assets.planner.judgement import (
     ALIGNMENT,
     COST,

@@ -210,3 +210,20 @@ def test_a_model_of_which_nothing_is_trained_is_refused(tmp_path: Path) -> None:
     module.requires_grad_(False)
     with pytest.raises(TrainingError, match="no parameter of the model is trained"):
         module.configure_optimizers()
+
+
+class Elsewhere(Toy):
+    """On a device that any machine has, besides the CPU; what is measured of a batch lies where the batch says."""
+
+    device = torch.device("meta")  # type: ignore[assignment]
+
+    def measure(self, batch: Any) -> Tensor:
+        return torch.zeros(self.measures, dtype=torch.float64, device=batch)
+
+
+@pytest.mark.parametrize("measured_on", ["cpu", "meta"])
+def test_what_validation_measures_is_added_up_on_the_modules_device(measured_on: str) -> None:
+    module = toy_module(1, kind=Elsewhere)
+    module.on_validation_epoch_start()
+    module.validation_step(measured_on, 0)  # type: ignore[arg-type]
+    assert module._validation.device.type == "meta"

@@ -92,10 +92,11 @@ def test_of_many_steps_several_make_one_entry_and_means_stay_means(
     assert (len(plain.history.steps), len(short.history.steps)) == (6, 3)
     assert short.history.epochs == plain.history.epochs
     assert same(weights, same_weights)
+    assert set(short.history.document()["epochs"][0]) == {"train_loss", "val_loss", "learning_rate", "steps"}
     for number, entry in enumerate(short.history.steps):
         first, second = plain.history.steps[2 * number : 2 * number + 2]
         mean = (first.loss * first.targets + second.loss * second.targets) / (first.targets + second.targets)
-        assert entry == Step(pytest.approx(mean), second.learning_rate, first.targets + second.targets)
+        assert entry == (pytest.approx(mean), second.learning_rate, first.targets + second.targets)
 
 
 def test_an_entry_that_is_not_full_is_kept_over_a_restart(tmp_path: Path) -> None:

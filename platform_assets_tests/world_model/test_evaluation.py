@@ -227,3 +227,14 @@ def test_a_sample_depends_on_ids_and_seed_and_a_larger_one_holds_a_smaller() -> 
     assert set(ids[chosen]) <= set(ids[drawn(ids, 300, seed=0)])
     assert set(ids[chosen]) != set(ids[drawn(ids, 100, seed=1)])
     assert drawn(ids, 0, seed=0).all()
+
+
+def test_baskets_that_get_lost_on_the_way_do_not_pass_for_excluded_ones(
+    found: Evaluated, network: WorldModelNetwork, dataset: WorldModelDataset, tuned: Baselines, counted: AuxiliaryBaselines,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    usual = evaluation.SampledLoader._members
+    monkeypatch.setattr(evaluation.SampledLoader, "_members", lambda *given: (rows[3:] for rows in usual(*given)))
+    fewer = evaluation.evaluate(network, HISTORY, dataset, tuned, counted, Settings())
+    assert fewer.excluded == found.excluded
+    assert len(fewer.rows) + sum(fewer.excluded.values()) < len(dataset)

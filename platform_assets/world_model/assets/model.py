@@ -14,7 +14,6 @@ from platform_assets.world_model.assets.tensor_cache import CHECKS as TENSOR_CAC
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.core.step import Step
     from platform_assets.core.weekly_training import Trained
     from platform_assets.world_model.weekly_model import Inputs
 
@@ -79,7 +78,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
                 inputs, address = _inputs(step.lake, week), common.address(MODEL, week)
                 work = settings.training_folder / "world_model"
                 trained = WeeklyModel(step, inputs, address, config.given(), work).produce()
-                metadata = _metadata(step, trained, mlflow.run_url(trained.run))
+                metadata = _metadata(trained, mlflow.run_url(trained.run))
                 return [partitioned.Produced(MODEL, trained.publication, metadata, trained.outcomes)]
 
         yield from partitioned.run_partitions(context, produce, CHECKS)
@@ -95,15 +94,11 @@ def _inputs(lake: "Lake", week: str) -> "Inputs":
     return Inputs(cache)
 
 
-def _metadata(step: "Step", trained: "Trained", link: str) -> dict[str, Any]:
+def _metadata(trained: "Trained", link: str) -> dict[str, Any]:
     from platform_assets.orchestration.metadata import files_metadata, image
     from platform_assets.world_model import trained_model
 
-    # As published: the folder where the program wrote them is gone once its model is registered.
-    revision = trained.publication.revision
-    names = [file.name for file in revision.data_files if file.name.endswith(".png")]
-    files = {name.removesuffix(".png"): step.lake.fetch(revision, name, step.folder) for name in names}
-    pictures = {name: image(path.read_bytes(), name) for name, path in files.items()}
+    pictures = {path.stem: image(path.read_bytes(), path.stem) for path in sorted(trained.folder.glob("*.png"))}
     return {
         **files_metadata(trained.publication),
         "mlflow_version": trained.model_version, "policy_version": trained.policy_version,

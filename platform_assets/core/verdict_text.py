@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Verdicts from before the thresholds named their cluster.
+_UNNAMED = "household"
+
 
 def comparison_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Markdown: each metric's means, difference, bounds and status; then the reasons, gravest first."""
-    yield f"{document['rows']:,} rows, {document['clusters']:,} households"
+    cluster = document["thresholds"].get("cluster", _UNNAMED)
+    yield f"{document['rows']:,} rows, {document['clusters']:,} {cluster}s"
     yield "| metric | candidate | baseline | difference | bounds | margin | status |"
     yield "|---|---:|---:|---:|---:|---:|---|"
     for result in document["metrics"]:

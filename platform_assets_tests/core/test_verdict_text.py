@@ -1,0 +1,33 @@
+"""A verdict's table: it counts what hangs together by its name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from platform_assets.core import verdict_text
+from platform_assets.core.comparison import Comparison, Metric, Thresholds
+from platform_assets.core.gate import decide
+
+ROWS, CLUSTERS = 60, 30
+
+
+@pytest.mark.parametrize("cluster", ["household", "customer"])
+def test_rows_that_hang_together_are_called_as_the_thresholds_call_them(cluster: str) -> None:
+    better = np.linspace(0, 0.1, ROWS)
+    compared = Comparison(
+        [str(row) for row in range(ROWS)], [f"c{row % CLUSTERS}" for row in range(ROWS)], {"hit": 0.5 + better},
+        {"hit": np.full(ROWS, 0.5)},
+    )  # fmt: skip
+    limits = Thresholds("demo", minimum_rows=50, minimum_clusters=20, cluster=cluster)
+    document = decide(compared, [Metric("hit", 0.0)], limits).document()
+    lines = list(verdict_text.comparison_lines(document))
+    assert lines[0] == f"60 rows, 30 {cluster}s"
+    assert lines[3].startswith("| hit | 0.5500 | 0.5000 | +0.0500 | +")
+    assert lines[3].endswith(" | 0.0000 | pass |")
+    assert f"30 {cluster}s" in lines[4]
+
+
+def test_a_verdict_from_before_clusters_had_names_counts_households() -> None:
+    document = {"rows": 1200, "clusters": 300, "thresholds": {}, "metrics": [], "reasons": []}
+    assert next(verdict_text.comparison_lines(document)) == "1,200 rows, 300 households"
