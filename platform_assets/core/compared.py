@@ -52,7 +52,7 @@ class Sides:
 
 
 def sides(warehouse: Warehouse, tracking: Tracking, model: RegisteredModel, published: Revision) -> Sides:
-    """The version that a published model is, and the active one, with which it is compared.
+    """The version that a published model is, and the one that it is compared with: the active one, or the model's `bar`.
 
     Raises NotRegistered when they are the same, or when the registries do not know the model.
     """
@@ -68,7 +68,7 @@ def sides(warehouse: Warehouse, tracking: Tracking, model: RegisteredModel, publ
             f"the published model of {week} is not the one that is registered as {model.model_name} {version}: "
             f"materialise {asset} of that week again, which publishes the registered one"
         )
-    active = baseline(warehouse, model, ACTIVE)
+    active = baseline(warehouse, model, ACTIVE if model.bar is None else model.bar)
     if active.id == candidate.id:
         raise NotRegistered(
             f"the model of {week} is version {active.version} of {model.policy}, the active one: there is no other to "

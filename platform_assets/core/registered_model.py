@@ -50,6 +50,8 @@ class RegisteredModel:
     """The configuration of the policy's version 0, which needs no model and is active from the start."""
     pack: Callable[[Path, Path], None]
     """(model folder, target): writes what MLflow is to hold; the folder itself lies where `packed_model` says."""
+    bar: int | None = None
+    """The policy's version that every model is compared with; None: whichever is active."""
 
     def versions(self, tracking: Tracking) -> ModelVersions:
         """Its registered versions."""

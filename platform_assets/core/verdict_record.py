@@ -25,14 +25,25 @@ class NotAsServed(ValueError):
     """A replay that ran otherwise than its versions are served was to be judged."""
 
 
-def require_active_baseline(
-    versions: Iterable[PolicyVersion], compared: Mapping[str, Any], policy: str, replayed_by: str
+def require_baseline(
+    versions: Iterable[PolicyVersion],
+    compared: Mapping[str, Any],
+    policy: str,
+    replayed_by: str,
+    bar: int | None = None,
 ) -> None:
-    """Raises OtherBaseline unless a replay compared with the active version, the newest where several are.
+    """Raises OtherBaseline unless a replay compared with the version `bar`, or with the active one where that is None.
 
     Whoever chooses the baseline could choose the verdict; and a version that was promoted since the replay is the one to beat.
-    `replayed_by` is the asset that is to be materialised again then.
+    Of several active ones that is the newest. `replayed_by` is the asset that is to be materialised again then.
     """
+    if bar is not None:
+        if compared["baseline"]["version"] != bar or compared["candidate"]["version"] == bar:
+            raise OtherBaseline(
+                f"the replay compared version {compared['candidate']['version']} with {compared['baseline']['version']}, "
+                f"{policy} is compared with version {bar}: materialise {replayed_by} of this week again"
+            )
+        return
     active = [each for each in versions if each.status == "active"]
     if not active:
         raise OtherBaseline(f"{policy} has no active version to compare with: was its version 0 deleted?")

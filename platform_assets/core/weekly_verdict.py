@@ -95,7 +95,7 @@ class WeeklyVerdict:
 
     def _require_judgeable(self, versions: Sequence[PolicyVersion]) -> None:
         gate, asset = self.gate, self.scores.address.asset
-        verdict_record.require_active_baseline(versions, self._compared, gate.model.policy, asset)
+        verdict_record.require_baseline(versions, self._compared, gate.model.policy, asset, gate.model.bar)
         verdict_record.require_as_served(versions, self._compared, gate.settings, gate.deciding)
 
     def _digests(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.core import compared, replay_record
-from platform_assets.core.compared import NotRegistered, Sides
+from platform_assets.core.compared import Sides
 from platform_assets.core.folders import fetch_folder
 from platform_assets.core.lake import Address, Lineage, Publication, Revision
 from platform_assets.core.quality import Outcome, to_details
@@ -77,7 +77,7 @@ class WeeklyReplay:
     def produce(self) -> Replayed:
         """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
         before = self.step.lake.current(self.address)
-        sides = self._sides()
+        sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
         told = replay_record.run_program(
             self.step, PROGRAM, self._words(), sides, self.step.partition, self.inputs.cache_fingerprint
         )
@@ -101,15 +101,6 @@ class WeeklyReplay:
     @property
     def _output(self) -> Path:
         return self.step.folder / "replay"
-
-    def _sides(self) -> Sides:
-        sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
-        if sides.baseline.model_version is not None:
-            raise NotRegistered(
-                f"version {sides.baseline.version} of {registration.MODEL.policy} is active and a model of other weeks: its "
-                "vectors are not those of this tensor cache, and it cannot be ranked on it. Make version 0 active"
-            )
-        return sides
 
     def _words(self) -> list[str]:
         lake, folder = self.step.lake, self.step.folder

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from platform_assets.core import compared
+from platform_assets.core import compared, verdict_record
 from platform_assets.core.compared import ACTIVE, NotRegistered, Sides
 from platform_assets.core.lake import Lake
 from platform_assets.core.registered_model import AlteredModel, RegisteredModel
@@ -251,6 +252,18 @@ def test_a_replay_against_another_than_the_active_version_is_not_judged(world: W
     ):
         world.verdict(scores).produce()
     assert world.lake.current(world.verdict(scores).address) is None
+
+
+def test_with_a_bar_of_its_own_a_policy_is_judged_against_it_also_once_a_model_is_active(world: World) -> None:
+    trained, model = world.training().produce(), replace(world.model, bar=0)
+    _activate(world, 1)
+    found = compared.sides(world.warehouse, world.tracking, model, trained.publication.revision)
+    assert (found.candidate.version, found.baseline.version) == (1, 0)
+    versions_of = Registry(world.warehouse).versions(model.policy)
+    verdict_record.require_baseline(versions_of, found.document(), model.policy, "guess/scores", 0)
+    turned = {"candidate": found.document()["candidate"], "baseline": {"id": "x", "version": 1}}
+    with pytest.raises(OtherBaseline, match="is compared with version 0: materialise guess/scores of this week again"):
+        verdict_record.require_baseline(versions_of, turned, model.policy, "guess/scores", 0)
 
 
 @pytest.mark.parametrize(("replayed", "refused"), [({"dtype": "bfloat16"}, True), ({"batch_size": 64}, False)])
