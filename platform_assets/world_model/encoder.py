@@ -119,7 +119,7 @@ class TensorEncoder(torch.nn.Module):
         """[B, S, 320] T2, T4 side by side."""
         tokens = indices.tokens
         # The table has room for T4 in its rows: what is gathered need not be copied again.
-        found = self.products.index_select(0, tokens.view(-1)).view(*tokens.shape, SEQUENCE)
+        found = self.products.index_select(0, tokens.reshape(-1)).view(*tokens.shape, SEQUENCE)
         shown = (tokens != layout.PAD).unsqueeze(-1)
         found[:, :, T2].addcmul_(self.positions[: tokens.shape[1]], shown.to(found.dtype))
         self._write_prices(indices, found[:, :, T4])
@@ -165,7 +165,7 @@ class TensorEncoder(torch.nn.Module):
     def _write_prices(self, indices: Indices, codes: Tensor) -> None:
         """T4 into [B, S, 64]."""
         places = torch.add(indices.tokens, indices.week.unsqueeze(1), alpha=self._tokens)
-        found = self.prices.index_select(0, places.view(-1)).view(*places.shape, 5)
+        found = self.prices.index_select(0, places.reshape(-1)).view(*places.shape, 5)
         # Sine and tanh take twice as long on rows of a wider tensor: computed apart, written once.
         waves = torch.addcmul(self.wave_shift, found[:, :, :1], self.wave_scale).sin_()
         bumps = torch.addcmul(self.bump_shift, found[:, :, :2].unsqueeze(3), self.bump_scale)

@@ -18,7 +18,7 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ASSETS = 9
 # Where the boxes stand in the large window that they need to be drawn whole.
 GRAPH = (560, 800, 2880, 1520)
-WORLD_MODEL_ASSETS, WORLD_MODEL_GRAPH = 11, (0, 0, 3200, 2200)
+WORLD_MODEL_ASSETS, WORLD_MODEL_GRAPH = 11, (400, 670, 3040, 1660)
 
 
 def main() -> None:
