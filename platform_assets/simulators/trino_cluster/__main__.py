@@ -1,0 +1,147 @@
+"""Command line: record a log of queries that are really run, or generate one of any size.
+
+    python -m platform_assets.simulators.trino_cluster record --output FOLDER [--queries 6300] [--scale 0.2]
+    python -m platform_assets.simulators.trino_cluster generate --output FOLDER --rows 1000000 \\
+        [--format parquet|jsonl|table] [--ground_truth FOLDER] [--recording FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from platform_assets.simulators.trino_cluster import SAMPLE
+from platform_assets.simulators.trino_cluster.scenario import (
+    DEFAULT_START,
+    FORMATS,
+    Recording,
+    Scenario,
+    SimulatorError,
+)
+
+_RECORDING_OPTIONS = ("queries", "days", "start", "users", "seed", "scale", "cpu_limit_seconds")
+_RECORDING_OPTIONS += ("hurried_cpu_limit_seconds", "memory_limit_mb")
+_STRENGTHS = ("heavy_share", "repeat_share", "season", "drift", "user_spread", "noise")
+_SCENARIO_OPTIONS = ("rows", "days", "start", "users", "seed", *_STRENGTHS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (SimulatorError, OSError) as error:
+        print(f"trino_cluster: {error}", file=sys.stderr)
+        return 1
+
+
+def _record(options: argparse.Namespace) -> int:
+    from platform_assets.simulators.trino_cluster.costs import fit_recording
+    from platform_assets.simulators.trino_cluster.recorder import record
+
+    recording = Recording(**{name: getattr(options, name) for name in _RECORDING_OPTIONS})
+    began = time.monotonic()
+    with _shown("queries", recording.queries) as advance:
+        outcomes = record(recording, options.output, options.database, advance)
+    fit_recording(options.output)
+    print(f"{recording.queries:,} queries in {time.monotonic() - began:.0f} s")
+    for name, count in outcomes.most_common():
+        print(f"  {name}: {count:,}")
+    print(f"recording: {options.output}")
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from platform_assets.simulators.trino_cluster.costs import read_law
+    from platform_assets.simulators.trino_cluster.generator import Generator
+    from platform_assets.simulators.trino_cluster.writers import check, write_log
+
+    scenario = Scenario(**{name: getattr(options, name) for name in _SCENARIO_OPTIONS})
+    began = time.monotonic()
+    check(options.output, options.format, options.replace)
+    generator = Generator(scenario, read_law(options.recording))
+    with _shown("days", scenario.days) as advance:
+        truth = write_log(generator, options.output, options.format, options.ground_truth, advance)
+    seconds = time.monotonic() - began
+    print(
+        f"{scenario.rows:,} rows in {seconds:.1f} s ({scenario.rows / seconds:,.0f}/s), {truth['heavy_share']:.2%} heavy"
+    )
+    print(f"log: {options.output}")
+    if options.ground_truth:
+        print(f"ground truth: {options.ground_truth}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trino_cluster", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="record|generate")
+    _record_options(commands.add_parser("record", help="run TPC-H queries with DuckDB and log what they took"))
+    _generate_options(commands.add_parser("generate", help="write a log of any size with planted costs"))
+    return parser
+
+
+def _record_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_record)
+    parser.add_argument("--output", required=True, type=Path, help="folder for the log, thresholds.json and costs.json")
+    parser.add_argument("--database", type=Path, help="TPC-H data made earlier; left out: made beside the log")
+    parser.add_argument("--queries", type=int, default=Recording.queries)
+    parser.add_argument("--scale", type=float, default=Recording.scale, help="TPC-H scale factor")
+    parser.add_argument("--cpu_limit_seconds", type=float, default=Recording.cpu_limit_seconds)
+    parser.add_argument(
+        "--hurried_cpu_limit_seconds", type=float, default=Recording.hurried_cpu_limit_seconds, help="of dashboards"
+    )
+    parser.add_argument("--memory_limit_mb", type=int, default=Recording.memory_limit_mb)
+    _shared_options(parser, Recording.users)
+
+
+def _generate_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_generate)
+    parser.add_argument("--output", required=True, type=Path, help="folder for the log's files")
+    parser.add_argument("--rows", required=True, type=int)
+    parser.add_argument("--format", choices=FORMATS, default="parquet", help="table: SQL for Postgres' psql, with COPY")
+    parser.add_argument("--recording", type=Path, default=SAMPLE, help="folder whose costs.json holds the law")
+    parser.add_argument("--ground_truth", type=Path, help="folder for what was planted")
+    parser.add_argument("--replace", action="store_true", help="delete the log the folder holds")
+    for name in _STRENGTHS:
+        parser.add_argument(f"--{name}", type=float, default=getattr(Scenario, name))
+    _shared_options(parser, None)
+
+
+def _shared_options(parser: argparse.ArgumentParser, users: int | None) -> None:
+    parser.add_argument("--days", type=int, default=Recording.days)
+    parser.add_argument("--start", type=date.fromisoformat, default=DEFAULT_START, help="first UTC day, YYYY-MM-DD")
+    parser.add_argument("--users", type=int, default=users)
+    parser.add_argument("--seed", type=int, default=Recording.seed)
+
+
+@contextmanager
+def _shown(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on the error stream; yields the function that moves it on by one.
+
+    It refreshes itself only when moved: a thread of its own would stand beside the recorder's forks.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), auto_refresh=False)
+    with bar as progress:
+        task = progress.add_task(what, total=total)
+
+        def advance() -> None:
+            progress.advance(task)
+            if progress.tasks[0].completed % max(1, total // 200) == 0:
+                progress.refresh()
+
+        yield advance
+
+
+if __name__ == "__main__":
+    sys.exit(main())
