@@ -24,9 +24,11 @@ from benchmarks import (
     loader,
     planner_gate,
     planner_learning,
+    query_sampling,
     retailer,
     simulator,
     training,
+    trino_cluster,
     world_model_quality,
     world_model_scale,
     year,
@@ -44,6 +46,7 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "training": training.run,
     "simulator": simulator.run,
     "retailer": retailer.run,
+    "trino_cluster": trino_cluster.run,
     "loader": loader.run,
     "dagster_overhead": dagster_overhead.run,
     "year": year.run,
@@ -52,10 +55,12 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "planner_gate": planner_gate.run,
     "world_model_quality": world_model_quality.run,
     "world_model_scale": world_model_scale.run,
+    "query_sampling": query_sampling.run,
 }
 # They take many minutes.
 BY_NAME_ONLY = {
-    "year", "enrichment_scale", "planner_learning", "planner_gate", "world_model_quality", "world_model_scale"
+    "year", "enrichment_scale", "planner_learning", "planner_gate", "world_model_quality", "world_model_scale",
+    "query_sampling",
 }  # fmt: skip
 
 

@@ -1,0 +1,119 @@
+"""Trino's log as JSON lines: what the HTTP event listener posts when a query has completed, one event a line.
+
+Events of queries created and of splits are none of a query's end and are passed over. A line that is no JSON object belongs to no
+day. Files may be packed (.gz). A day reads every file: keep old ones elsewhere. What makes a row valid does not belong here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from platform_assets.query_predictor.query_rows import RawQuery
+from platform_assets.query_predictor.sources import SourceError, of_day
+
+# A longer line is not held in memory; Trino's own limit of a text is a million characters.
+LINE_LIMIT = 64 * 1024 * 1024
+_BATCH_ROWS = 1_000
+_BATCH_BYTES = 8 * 1024 * 1024
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class JsonLinesSource:
+    """Files of JSON lines, read one after the other in the order of their paths."""
+
+    name: str
+    files: Sequence[Path]
+
+    def read(self, day: date, strays: bool = False) -> Iterator[list[RawQuery]]:
+        """See `sources.Source`. Raises SourceError for a file that cannot be unpacked."""
+        for path in self.files:
+            try:
+                with (gzip.open if path.name.endswith(".gz") else open)(path, "rb") as content:
+                    for batch in _batches(content, path.name):
+                        if found := of_day(batch, day, strays):
+                            yield found
+            except (OSError, EOFError, zlib.error) as error:
+                raise SourceError(f"{path} cannot be read ({error}): it is damaged or cut short; replace it") from None
+
+
+def _batches(content: IO[bytes] | gzip.GzipFile, name: str) -> Iterator[list[RawQuery]]:
+    batch, size = [], 0
+    for number, (line, length) in enumerate(_lines(content), start=1):
+        row = _raw_query(line, f"{name}, line {number}") if line is not None else _too_long(name, number, length)
+        if row is not None:
+            batch.append(row)
+            size += length
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _lines(content: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[bytes | None, int]]:
+    """Lines and their lengths; of one that is too long no more than its length."""
+    while line := content.readline(LINE_LIMIT):
+        length = len(line)
+        if length < LINE_LIMIT or line.endswith(b"\n"):
+            yield line, length
+            continue
+        while (rest := content.readline(LINE_LIMIT)) and not rest.endswith(b"\n"):
+            length += len(rest)
+        yield None, length + len(rest)
+
+
+def _too_long(name: str, number: int, length: int) -> RawQuery:
+    return RawQuery(fault=f"{name}, line {number}: {length} bytes, more than {LINE_LIMIT}")
+
+
+def _raw_query(line: bytes, place: str) -> RawQuery | None:
+    """None for blank lines and for events that are not of a completed query."""
+    if not line.strip():
+        return None
+    try:
+        event = msgspec.json.decode(line.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return RawQuery(query=_shown(line), fault=f"{place}: {error}")
+    if not isinstance(event, dict):
+        return RawQuery(query=_shown(line), fault=f"{place}: no JSON object")
+    return None if _is_other_event(event) else _completed(event)
+
+
+def _is_other_event(event: Mapping[str, Any]) -> bool:
+    """A query that was created has no statistics and no end; a split has a task."""
+    return ("taskId" in event and "metadata" not in event) or (
+        "metadata" in event and "statistics" not in event and "endTime" not in event
+    )
+
+
+def _completed(event: Mapping[str, Any]) -> RawQuery:
+    metadata, context, statistics, failure = (
+        _object(event, name) for name in ("metadata", "context", "statistics", "failureInfo")
+    )
+    error = failure.get("errorCode")
+    code = error if isinstance(error, dict) else {"name": error}
+    return RawQuery(
+        metadata.get("queryId"), metadata.get("query"), context.get("user"), context.get("source"), context.get("catalog"),
+        context.get("schema"), context.get("clientInfo"), context.get("queryType"), metadata.get("queryState"), code.get("name"),
+        code.get("type"), cpu_time=statistics.get("cpuTime"), peak_bytes=statistics.get("peakUserMemoryBytes"),
+        created=event.get("createTime"), ended=event.get("endTime"),
+        elapsed=[statistics[name] for name in ("queuedTime", "wallTime") if name in statistics],
+    )  # fmt: skip
+
+
+def _object(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = event.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _shown(line: bytes) -> str:
+    return line[:_SHOWN].decode("utf-8", "replace")

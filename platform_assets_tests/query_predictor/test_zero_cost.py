@@ -1,0 +1,148 @@
+"""Zero-cost categories: exact bounds, the cap on what they may hold, and what is saved with a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from platform_assets.core.engine import Engine
+from platform_assets.query_predictor import zero_cost
+from platform_assets.query_predictor.categories import FREE_CANDIDATES
+from platform_assets.query_predictor.zero_cost import CategoryCount, ZeroCostCategories, judge, upper_bound
+
+COUNTS = st.integers(1, 200_000).flatmap(
+    lambda queries: st.integers(0, min(queries, 40)).map(lambda heavy: CategoryCount(queries, heavy))
+)
+
+
+@settings(deadline=None)
+@given(COUNTS, st.sampled_from([0.9, 0.95, 0.99]))
+def test_the_bound_is_the_rate_that_would_show_so_few_just_so_rarely(count: CategoryCount, confidence: float) -> None:
+    from scipy.stats import binom, binomtest
+
+    bound = upper_bound(count.heavy, count.queries, confidence)
+    exact = binomtest(count.heavy, count.queries, alternative="less").proportion_ci(confidence, method="exact").high
+    assert bound == pytest.approx(exact, rel=1e-9)
+    if count.heavy < count.queries:
+        assert binom.cdf(count.heavy, count.queries, bound) == pytest.approx(1 - confidence, rel=1e-6)
+
+
+def test_the_rule_of_three_is_where_the_least_count_comes_from() -> None:
+    assert upper_bound(0, 298) > zero_cost.RATE_LIMIT > upper_bound(0, zero_cost.LEAST_QUERIES)
+    assert upper_bound(0, 1_000) == pytest.approx(3 / 1_000, rel=0.01)
+    assert (upper_bound(0, 0), upper_bound(5, 5)) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="no count"):
+        upper_bound(3, 2)
+
+
+def test_a_category_of_few_heavy_queries_and_much_traffic_is_not_safe() -> None:
+    # 20 % of the traffic at .9 % heavy: its rate is below 1 %, but it holds 9 % of all heavy queries.
+    found = judge({"show": CategoryCount(200_000, 1_800), "select": CategoryCount(800_000, 18_200)})
+    assert found.categories["show"].upper_bound < 0.01
+    assert not found.categories["show"].safe
+    assert "20000 heavy queries" in found.categories["show"].reason
+    assert (found.safe, found.safe_heavy, found.safe_share_upper_bound) == (frozenset(), 0, 0.0)
+
+
+def test_too_few_heavy_queries_certify_no_category() -> None:
+    counts = {"show": CategoryCount(10_000, 0), "select": CategoryCount(90_000, 1_400)}
+    assert judge(counts).safe == frozenset()
+    assert judge(counts | {"select": CategoryCount(90_000, 1_500)}).safe == {"show"}
+
+
+@pytest.mark.parametrize(
+    "name", ["select", "create_as", "explain_analyze", "execute", "call", "refresh", "several", "other"]
+)
+def test_what_runs_queries_is_never_free(name: str) -> None:
+    found = judge({name: CategoryCount(1_000_000, 0), "change": CategoryCount(100_000, 9_000)})
+    assert not found.categories[name].safe
+    assert "never free" in found.categories[name].reason
+
+
+NAMED = st.dictionaries(st.sampled_from(sorted(FREE_CANDIDATES)[:5]), COUNTS, min_size=1)
+
+
+def oracle(counts: dict[str, CategoryCount], total: int) -> frozenset[str]:
+    """The greedy choice, step by step: whichever remaining one has the least rate, as long as the whole stays allowed."""
+    able = {n: c for n, c in counts.items() if c.queries >= 300 and upper_bound(c.heavy, c.queries) < 0.01}
+    chosen, held = set(), 0
+    while able:
+        name = min(able, key=lambda n: (able[n].heavy / able[n].queries, -able[n].queries, n))
+        count = able.pop(name)
+        if upper_bound(held + count.heavy, total) <= 0.002:
+            chosen.add(name)
+            held += count.heavy
+    return frozenset(chosen)
+
+
+@settings(deadline=None)
+@given(NAMED, st.integers(0, 60_000))
+def test_safe_categories_keep_both_limits_and_are_chosen_greedily(
+    counts: dict[str, CategoryCount], others: int
+) -> None:
+    found = judge(counts | {"select": CategoryCount(100_000, others)})
+    total = others + sum(count.heavy for count in counts.values())
+    assert found.heavy == total
+    assert found.safe == oracle(counts, total)
+    assert found.safe_heavy == sum(counts[name].heavy for name in found.safe)
+    for name in found.safe:
+        assert found.categories[name].upper_bound < zero_cost.RATE_LIMIT
+    if found.safe:
+        assert upper_bound(found.safe_heavy, total) == found.safe_share_upper_bound <= zero_cost.SHARE_LIMIT
+    assert all(judged.safe != bool(judged.reason) for judged in found.categories.values())
+    assert found == judge(dict(reversed((counts | {"select": CategoryCount(100_000, others)}).items())))
+
+
+@settings(deadline=None)
+@given(NAMED, st.integers(0, 60_000))
+def test_what_is_saved_with_a_model_is_what_serving_reads(counts: dict[str, CategoryCount], others: int) -> None:
+    found = judge(counts | {"select": CategoryCount(100_000, others)})
+    again = ZeroCostCategories.from_json(found.to_json())
+    assert again == found
+    assert again.to_json() == found.to_json()
+
+
+def test_serving_and_training_ask_the_same_classifier() -> None:
+    found = judge(
+        {"show": CategoryCount(10_000, 0), "use": CategoryCount(10, 0), "select": CategoryCount(90_000, 1_500)}
+    )
+    assert found.free("-- x\nSHOW TABLES") == "show"
+    assert found.free("USE hive.sales") is None
+    assert found.free("SELECT * FROM t") is None
+    assert found.free("SHOW TABLES; SELECT * FROM t") is None
+    assert ZeroCostCategories().free("SHOW TABLES") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"categories": {"show": {}}}'])
+def test_another_file_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"zero_cost_categories\.json is not"):
+        ZeroCostCategories.from_json(text)
+
+
+def test_a_file_that_calls_queries_safe_is_refused() -> None:
+    found = judge({"show": CategoryCount(10_000, 0), "select": CategoryCount(90_000, 1_500)})
+    with pytest.raises(ValueError, match="train again"):
+        ZeroCostCategories.from_json(found.to_json().replace('"show"', '"select_all"'))
+
+
+def test_counts_are_of_every_row_whose_label_is_known(tmp_path: Path) -> None:
+    kept = {"category": ["show", "select", "select"], "is_heavy": [False, True, False]}
+    reasons = ["query_type", "censored", "duplicate", "blank", "query_type"]
+    dropped = {"category": ["show", "show", "select", "blank", "show"], "is_heavy": [True, False, True, False, False]}
+    pq.write_table(pa.table(kept), tmp_path / "kept.parquet")
+    pq.write_table(pa.table({**dropped, "drop_reason": reasons}), tmp_path / "dropped.parquet")
+    found = zero_cost.count_categories(Engine(tmp_path), [tmp_path / "kept.parquet"], [tmp_path / "dropped.parquet"])
+    assert found == {"show": CategoryCount(3, 1), "select": CategoryCount(2, 1), "blank": CategoryCount(1, 0)}
+
+
+def test_the_greedy_order_takes_the_least_heavy_traffic_first() -> None:
+    counts = {"use": CategoryCount(1_000, 1), "show": CategoryCount(100_000, 10), "set": CategoryCount(500, 0)}
+    # 10 of 9,011 are certified as .2 % at most, 11 are not: `use` alone would do, but comes last and is left out.
+    found = judge(counts | {"select": CategoryCount(500_000, 9_000)})
+    assert found.safe == {"set", "show"}
+    assert "may hold 0.20% of the 9011" in found.categories["use"].reason
