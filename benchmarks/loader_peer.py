@@ -91,15 +91,16 @@ class Items(torch.utils.data.Dataset[dict[str, NDArray[Any]]]):
     def _sequence(self, tokens: NDArray[np.int64], week: int) -> NDArray[np.float32]:
         tables = self._tables
         found = np.empty((len(tokens), SEQUENCE), np.float32)
-        found[:, T2] = tables["products"][tokens, T2] + tables["positions"][: len(tokens)]
+        found[:, T2] = tables["items"][tokens, T2] + tables["items"][self._vocabulary :][: len(tokens), T2]
         price, ratio, prior, base, known = tables["prices"][week * self._vocabulary + tokens].T[:, :, None]
-        scale, shift = tables["bump_scale"], tables["bump_shift"]
+        scale, shift = tables["bump_scale"].reshape(2, -1), tables["bump_shift"].reshape(2, -1)
+        velocity = tables["velocity_scale"][:4]
         codes = [
             np.sin(price * tables["wave_scale"] + tables["wave_shift"]),
             np.maximum(1 - np.abs(price * scale[0] + shift[0]), 0),
             np.maximum(1 - np.abs(ratio * scale[1] + shift[1]), 0),
-            np.tanh(prior * tables["velocity_scale"]),
-            np.tanh(base * tables["velocity_scale"]),
+            np.tanh(prior * velocity),
+            np.tanh(base * velocity),
         ]
         found[:, T2.stop :] = np.hstack(codes) * known
         return found

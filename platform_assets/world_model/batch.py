@@ -81,6 +81,22 @@ class Encoder(Protocol):
         """[B, S, 320] T2, T4."""
         ...
 
+    def encode_items(self, tokens: Tensor, positions: Tensor, weeks: Tensor) -> Tensor:
+        """[n, 320] T2, T4 of n items, of whichever baskets: token, position in the basket, week."""
+        ...
+
+
+class Computed(Protocol):
+    """Tensors of batches that are computed at once (`world_model.together.Together`)."""
+
+    def dense(self, place: int) -> Tensor:
+        """[B, 400] T1, T3, T5, T6 of one of the batches."""
+        ...
+
+    def sequence(self, place: int) -> Tensor:
+        """[B, S, 320] T2, T4 of one of the batches."""
+        ...
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -103,6 +119,7 @@ class WorldModelBatch:
     """Baskets as a model sees them. With auxiliary tasks on, T6 is withheld (all zero): it spells out their labels.
 
     `encoder_on` gives the encoder of a device. `next_items` is there where whole baskets are asked for, and is on the CPU.
+    `together`: what computes the tensors along with other batches', and this batch's place there; none after a move.
     """
 
     indices: Indices
@@ -111,13 +128,15 @@ class WorldModelBatch:
     counts: Counts
     with_trip: bool = False
     next_items: NextItems | None = None
+    together: tuple[Computed, int] | None = None
 
     def __len__(self) -> int:
         return len(self.indices.customer)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> WorldModelBatch:
         """The same on a device; its tensors are computed there."""
-        return replace(self, indices=self.indices.to(device, non_blocking))
+        indices = self.indices.to(device, non_blocking)
+        return replace(self, indices=indices, together=self.together if indices.tokens.device.type == "cpu" else None)
 
     @property
     def global_baskets(self) -> int:
@@ -194,10 +213,16 @@ class WorldModelBatch:
 
     @cached_property
     def _dense(self) -> Tensor:
+        if self.together:
+            group, place = self.together
+            return group.dense(place)
         return self._encoder.dense(self.indices, self.with_trip)
 
     @cached_property
     def _sequence(self) -> Tensor:
+        if self.together:
+            group, place = self.together
+            return group.sequence(place)
         return self._encoder.sequence(self.indices)
 
     @property

@@ -27,6 +27,7 @@ from platform_assets.world_model.batch import Indices, WorldModelBatch
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.prefetch import ahead
 from platform_assets.world_model.preparation import Hidden, Hide, Histories, Prepared, hide_nothing, prepare
+from platform_assets.world_model.together import batches
 from platform_assets.world_model.windows import WINDOW, Cut, Order, Windows, cut
 
 # The chance of an order that is the same in every epoch.
@@ -80,10 +81,12 @@ class WorldModelDataLoader:
 
     def epoch_batches(self, epoch: int, start: int = 0) -> Iterator[WorldModelBatch]:
         """The batches of any epoch from any place on, whatever the position, which stays as it is."""
-        tasks = self.dataset.enable_auxiliary_tasks
-        for window, number in self._places(epoch, start):
-            indices = window.indices(number, self.rank, self.world_size)
-            yield WorldModelBatch(indices, self.dataset.encoder_on, tasks, window.counts(number), with_trip=not tasks)
+        trip = not self.dataset.enable_auxiliary_tasks
+        found = (
+            (window.indices(number, self.rank, self.world_size), window.counts(number), None)
+            for window, number in self._places(epoch, start)
+        )
+        yield from batches(found, self.dataset.encoder_on, with_trip=trip, auxiliary=not trip)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch; in the one that the position is in, it stays: it may just have been restored."""
@@ -197,17 +200,15 @@ class EvaluationDataLoader:
 
     def __iter__(self) -> Iterator[tuple[str | int | None, WorldModelBatch]]:
         """Groups in the order of their keys."""
-        prepared = self._prepared()
-        data, tasks = self.dataset, self.dataset.enable_auxiliary_tasks
+        prepared, tasks = self._prepared(), self.dataset.enable_auxiliary_tasks
         for key, window in ahead(prepared) if self._prefetch else prepared:
-            for number in range(len(window)):
-                yield (
-                    key,
-                    WorldModelBatch(
-                        window.indices(number), data.encoder_on, tasks, window.counts(number),
-                        with_trip=not (tasks or self._next), next_items=window.next_items(number),
-                    ),
-                )  # fmt: skip
+            found = (
+                (window.indices(number), window.counts(number), window.next_items(number))
+                for number in range(len(window))
+            )
+            trip = not (tasks or self._next)
+            for batch in batches(found, self.dataset.encoder_on, with_trip=trip, auxiliary=tasks):
+                yield key, batch
 
     def _prepared(self) -> Iterator[tuple[str | int | None, Prepared]]:
         arrays, longest = self.dataset.arrays, self.dataset.max_seq_len
