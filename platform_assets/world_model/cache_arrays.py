@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platform_assets.world_model import cache_files
+from platform_assets.world_model import cache_files, ragged
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.cache_files import SplitCounts, Vocabulary
 from platform_assets.world_model.cache_inputs import CacheInputError, indices_of
-from platform_assets.world_model.cache_items import WeekItems, customer_indices, days_since, ranks_within, starts_of
+from platform_assets.world_model.cache_items import WeekItems, customer_indices, days_since
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ class Purchases:
 
     def __init__(self, folder: Path, counts: NDArray[np.int64]) -> None:
         """`counts` [C+1]: how many purchases each customer has; nobody has none."""
-        self._offsets = np.concatenate([[0], np.cumsum(counts)])
+        self._offsets = ragged.offsets(counts)
         self._next = self._offsets[:-1].copy()
         cache_files.save(
             folder, layout.table_file("customer_offsets"), self._offsets, layout.TABLES["customer_offsets"]
@@ -51,7 +51,7 @@ class Purchases:
         # Baskets by customer, in the order of visits: each begins where the one before it ends.
         order = np.argsort(week.customer, kind="stable")
         customers = week.customer[order]
-        before = starts_of(bought[order])
+        before = ragged.offsets(bought[order])[:-1]
         begins = np.searchsorted(customers, customers)
         begin = np.empty(len(order), np.int64)
         begin[order] = self._next[customers] + before - before[begins]
@@ -69,7 +69,7 @@ class Purchases:
 
     def _place(self, week: WeekItems, bought: NDArray[np.int64], begin: NDArray[np.int64]) -> None:
         known = np.repeat(week.customer != layout.NOBODY, week.lengths) & (week.tokens >= layout.FIRST_PRODUCT)
-        places = np.repeat(begin, bought) + ranks_within(bought)
+        places = ragged.places(begin, bought)
         self._tokens[places] = week.tokens[known]
         self._days[places] = np.repeat(week.day, bought)
 
@@ -97,7 +97,7 @@ def write_items(
     for place, path in _stretches(weeks):
         found = np.load(path / "lengths.npy", allow_pickle=False)
         lengths[rows[place : place + len(found)]] = found
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    offsets = ragged.offsets(lengths)
     cache_files.save(folder, layout.split_file(split, "offsets"), offsets, layout.SPLIT_ARRAYS["offsets"])
     kind, name = layout.SPLIT_ARRAYS["items"], layout.split_file(split, "items")
     items = cache_files.create(folder, name, kind.dtype, (int(offsets[-1]),))
@@ -105,7 +105,7 @@ def write_items(
     for place, path in _stretches(weeks):
         week = WeekItems.load(path)
         row = rows[place : place + len(week.lengths)]
-        items[np.repeat(offsets[row], week.lengths) + ranks_within(week.lengths)] = week.tokens
+        items[ragged.places(offsets[row], week.lengths)] = week.tokens
         prior[row] = purchases.add(week)
         unknown += int((week.tokens == layout.UNK).sum())
     if isinstance(items, np.memmap):

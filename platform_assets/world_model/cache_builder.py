@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CODE_VERSION = transform.code_version(
     *(Path(__file__).parent / f"{name}.py" for name in (
-        "cache_arrays", "cache_builder", "cache_files", "cache_inputs", "cache_items", "samples", "tensor_layout"
+        "cache_arrays", "cache_builder", "cache_files", "cache_inputs", "cache_items", "ragged", "samples", "tensor_layout"
     )),
     samples.SQL / "samples.sql",
 )  # fmt: skip

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from platform_assets.world_model import ragged
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.cache_files import Vocabulary
 from platform_assets.world_model.cache_inputs import CacheInputError, indices_of, product_tokens
@@ -42,7 +43,7 @@ class WeekItems:
     @property
     def starts(self) -> NDArray[np.int64]:
         """[b] where each basket's tokens begin."""
-        return starts_of(self.lengths)
+        return ragged.offsets(self.lengths)[:-1]
 
     def save(self, folder: Path) -> None:
         """Write the arrays into a folder of their own."""
@@ -54,16 +55,6 @@ class WeekItems:
     def load(cls, folder: Path) -> WeekItems:
         """What `save` wrote."""
         return cls(**{each.name: np.load(folder / f"{each.name}.npy", allow_pickle=False) for each in fields(cls)})
-
-
-def starts_of(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each of some stretches begins that lie one after the other."""
-    return np.cumsum(lengths, dtype=np.int64) - lengths
-
-
-def ranks_within(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """0, 1, .. within each of some stretches that lie one after the other."""
-    return np.arange(lengths.sum(), dtype=np.int64) - np.repeat(starts_of(lengths), lengths)
 
 
 def read_week(
@@ -127,6 +118,6 @@ def _in_random_order(
 ) -> NDArray[np.uint16]:
     """The tokens of each basket shuffled: rows come sorted by code."""
     # One key a row: its basket, then 40 random bits. Stable, so that two equal keys mean the same on every machine.
-    baskets = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
+    baskets = ragged.owners(lengths).astype(np.uint64)
     keys = (baskets << np.uint64(40)) | rng.integers(0, 2**40, len(tokens), dtype=np.uint64)
     return tokens[np.argsort(keys, kind="stable")]

@@ -2,8 +2,8 @@
 
 Every ranker is asked the same: one hidden item a basket, drawn once by seed and basket id, the visible ones excluded, T6
 withheld. A basket counts once, whatever batch it was in. Whole baskets are asked for with a single MASK in sight and no length;
-what counts is how much of the basket is among the ten products named first. What comes of the numbers is
-`world_model.replay_tables`' and `world_model.judgement`'s.
+what counts is how much of the basket is among the ten products named first. Which baskets are asked about is
+`world_model.evaluation_questions`', what comes of the numbers `world_model.replay_tables`' and `world_model.judgement`'s.
 
 n baskets of a batch, P tokens.
 """
@@ -23,19 +23,17 @@ from platform_assets.world_model import rankings
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.auxiliary_baselines import AuxiliaryBaselines
 from platform_assets.world_model.baselines import Baselines, rank
-from platform_assets.world_model.batch import NO_TARGET, WorldModelBatch
+from platform_assets.world_model.batch import WorldModelBatch
 from platform_assets.world_model.dataset import WorldModelDataset
+from platform_assets.world_model.evaluation_questions import Settings, excluded, loader
 from platform_assets.world_model.evidence import EvidenceReader
 from platform_assets.world_model.loader import EvaluationDataLoader
 from platform_assets.world_model.network import WorldModelNetwork
-from platform_assets.world_model.questions import Answers, Questions, drawn, of_batch, of_next_baskets
+from platform_assets.world_model.questions import Answers, Questions, of_batch, of_next_baskets
 
 MODEL, NETWORK = "model", "network"
 LOOK_UP, MAJORITY = "look_up", "majority"
-LEAST_ITEMS = 2
-ONE_ITEM, NOTHING_KNOWN, NOT_DRAWN = "one item", "only unknown products", "not in the sample"
 SAY_EVERY_SECONDS = 10.0
-_BASKETS_AT_ONCE = 1 << 18
 
 Say = Callable[[str], None]
 Columns = dict[str, NDArray[Any]]
@@ -43,21 +41,6 @@ Columns = dict[str, NDArray[Any]]
 
 class EvaluationError(ValueError):
     """A model or a split that cannot be evaluated; the message names the remedy."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is evaluated, and how."""
-
-    split: str = "test"
-    sample: int = 0
-    """Baskets, drawn by a stable hash of their ids; 0 is all."""
-    seed: int = 0
-    """Of the sample and of what is hidden."""
-    batch_size: int = 64
-    device: str = "cpu"
-    group_by: str | None = None
-    """How the loader groups baskets; changes no number."""
 
 
 @dataclass(frozen=True)
@@ -94,34 +77,6 @@ class _Parts:
         whole = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         order = np.argsort(whole["rows"])
         return {name: values[order] for name, values in whole.items()}
-
-
-class SampledLoader(EvaluationDataLoader):
-    """The evaluation's loader on the baskets of a sample only."""
-
-    chosen: NDArray[np.bool_] | None = None
-
-    def _members(self, group: int | None) -> Iterator[NDArray[np.int64]]:
-        for rows in super()._members(group):
-            yield rows if self.chosen is None else rows[self.chosen[rows]]
-
-
-def loader(
-    dataset: WorldModelDataset, settings: Settings, history: int, next_basket: bool = False
-) -> EvaluationDataLoader:
-    """What is asked of the baskets in the sample: one hidden item each, or the whole next basket."""
-    found = SampledLoader(
-        dataset, settings.batch_size, settings.group_by, seed=settings.seed, purchase_history=history,
-        next_basket=next_basket, minimum_items=LEAST_ITEMS,
-    )  # fmt: skip
-    if settings.sample:
-        found.chosen = _sample(dataset, settings)
-    return found
-
-
-def questions(dataset: WorldModelDataset, settings: Settings) -> list[Questions]:
-    """What is asked, without a model: for the tuning of baselines."""
-    return [asked for _, batch in loader(dataset, settings, 0) if len(asked := of_batch(batch))]
 
 
 def evaluate(
@@ -245,39 +200,5 @@ def _put_together(hidden: Columns, following: Columns, dataset: WorldModelDatase
         next_size=following["size"][places],
         classes=classes,
         labels={task: hidden[f"label {task}"] for task in layout.LABELS},
-        excluded=_excluded(dataset, settings),
+        excluded=excluded(dataset, settings),
     )
-
-
-def _excluded(dataset: WorldModelDataset, settings: Settings) -> dict[str, int]:
-    """By the arrays alone: counted from what was asked, a lost batch would pass for one that was not drawn."""
-    long_enough = dataset.arrays.lengths >= LEAST_ITEMS
-    drawn_ones = _sample(dataset, settings) if settings.sample else long_enough
-    return {
-        ONE_ITEM: int((~long_enough).sum()),
-        NOTHING_KNOWN: sum(_without_product(dataset, drawn_ones)),
-        NOT_DRAWN: int(long_enough.sum() - drawn_ones.sum()),
-    }
-
-
-def _without_product(dataset: WorldModelDataset, wanted: NDArray[np.bool_]) -> Iterator[int]:
-    """Of each block of baskets, how many of the wanted have no product of the train weeks among the items that are looked at."""
-    arrays = dataset.arrays
-    for start in range(0, len(arrays), _BASKETS_AT_ONCE):
-        offsets = arrays.offsets[start : start + _BASKETS_AT_ONCE + 1] - arrays.offsets[start]
-        items = arrays.items[arrays.offsets[start] : arrays.offsets[start] + offsets[-1]]
-        known = np.concatenate([[0], np.cumsum(items >= layout.FIRST_PRODUCT)])
-        ends = np.minimum(offsets[1:], offsets[:-1] + dataset.max_seq_len)
-        yield int(((known[ends] == known[offsets[:-1]]) & wanted[start : start + _BASKETS_AT_ONCE]).sum())
-
-
-def _sample(dataset: WorldModelDataset, settings: Settings) -> NDArray[np.bool_]:
-    """[B] of the baskets that are long enough."""
-    chosen = np.zeros(len(dataset), dtype=bool)
-    long_enough = np.flatnonzero(dataset.arrays.lengths >= LEAST_ITEMS)
-    ids = np.asarray(dataset.arrays.basket_id[long_enough])
-    chosen[long_enough[drawn(ids, settings.sample, settings.seed)]] = True
-    return chosen
-
-
-__all__ = ["NO_TARGET", "Evaluated", "EvaluationError", "Settings", "evaluate", "loader", "questions"]

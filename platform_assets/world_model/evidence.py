@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from platform_assets.world_model import ragged
 from platform_assets.world_model.questions import Integers, Questions
 from platform_assets.world_model.tensor_cache import SplitArrays, TensorCache
 from platform_assets.world_model.tensor_layout import FIRST_PRODUCT
@@ -90,7 +91,6 @@ class EvidenceReader:
         """What was bought before each of these baskets (places in the split)."""
         begins = self._offsets[self._split.customer[baskets]]
         counts = self._split.prior_purchases[baskets].astype(np.int64)
-        rows = np.repeat(np.arange(len(baskets)), counts)
-        places = begins[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows, places = ragged.owners(counts), ragged.places(begins, counts)
         days = self._split.day[baskets].astype(np.int64)[rows] - self._days[places]
         return Purchases(rows, self._purchases[places].astype(np.int64), days)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -25,6 +24,7 @@ from platform_assets.world_model import masking
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import Indices, WorldModelBatch
 from platform_assets.world_model.dataset import WorldModelDataset
+from platform_assets.world_model.groups import Groups
 from platform_assets.world_model.prefetch import ahead
 from platform_assets.world_model.preparation import Hidden, Hide, Histories, Prepared, hide_nothing, prepare
 from platform_assets.world_model.together import batches
@@ -32,9 +32,6 @@ from platform_assets.world_model.windows import WINDOW, Cut, Order, Windows, cut
 
 # The chance of an order that is the same in every epoch.
 NO_EPOCH = -1
-GROUPS = {"date": "day", "hour": "hour", "week": "week"}
-# Of a split, read at a time while looking for the baskets of a group.
-SCANNED = 2**20
 
 
 class WorldModelDataLoader:
@@ -184,10 +181,9 @@ class EvaluationDataLoader:
         window: int = WINDOW,
     ) -> None:  # fmt: skip
         dataset.require_transactions()
-        if group_by is not None and group_by not in GROUPS:
-            raise ValueError(f"group_by is one of {', '.join(GROUPS)}, or None, not {group_by!r}")
         self.dataset, self.batch_size, self.group_by, self.seed = dataset, batch_size, group_by, seed
-        self._masks, self._next, self._least, self._prefetch = apply_masking, next_basket, minimum_items, prefetch
+        self._masks, self._next, self._prefetch = apply_masking, next_basket, prefetch
+        self._groups = Groups(dataset, group_by, minimum_items)
         self._windows = Windows(len(dataset), batch_size, window)
         self._histories = Histories(dataset.cache, purchase_history)
 
@@ -218,47 +214,11 @@ class EvaluationDataLoader:
             found, size = cut(rows, lengths, self.batch_size, True, None, None), self._windows.batches_of_part
             for place in range(found.parts(size)):
                 part = found.part(place, size)
-                yield self._key(key), prepare(arrays, part, hide, longest, self._histories, self._next)
+                yield self._groups.key(key), prepare(arrays, part, hide, longest, self._histories, self._next)
 
     def _hide(self, tokens: NDArray[Any], offsets: NDArray[np.int64], basket_ids: NDArray[np.int64]) -> Hidden:
         places = masking.one_hidden(tokens, offsets, basket_ids, self.seed)
         return Hidden(places, np.full(len(places), layout.MASK, np.int64))
 
     def _pieces(self) -> Iterator[tuple[int | None, NDArray[np.int64]]]:
-        """Baskets by group, at most a window of them at a time."""
-        for group in self._groups():
-            waiting, size = np.zeros(0, np.int64), self._windows.batches_of_window * self.batch_size
-            for rows in self._members(group):
-                waiting = np.concatenate([waiting, rows])
-                while len(waiting) >= size:
-                    yield group, waiting[:size]
-                    waiting = waiting[size:]
-            if len(waiting):
-                yield group, waiting
-
-    def _groups(self) -> list[int | None]:
-        if self.group_by is None:
-            return [None]
-        column = getattr(self.dataset.arrays, GROUPS[self.group_by])
-        seen = {
-            int(each) for start in range(0, len(column), SCANNED) for each in np.unique(column[start : start + SCANNED])
-        }
-        return [*sorted(seen)]
-
-    def _members(self, group: int | None) -> Iterator[NDArray[np.int64]]:
-        """The baskets of a group that are long enough. The split is read again for each group: their order would be as large as it."""
-        arrays = self.dataset.arrays
-        for start in range(0, len(arrays), SCANNED):
-            stop = min(start + SCANNED, len(arrays))
-            rows = np.arange(start, stop)
-            if self.group_by is not None:
-                rows = start + np.flatnonzero(getattr(arrays, GROUPS[self.group_by])[start:stop] == group)
-            yield rows[arrays.offsets[rows + 1] - arrays.offsets[rows] >= self._least]
-
-    def _key(self, group: int | None) -> str | int | None:
-        if group is None or self.group_by == "hour":
-            return group
-        if self.group_by == "week":
-            return self.dataset.cache.weeks[group]
-        first = date.fromisoformat(self.dataset.cache.document["first_day"])
-        return (first + timedelta(days=group)).isoformat()
+        return self._groups.pieces(self._windows.batches_of_window * self.batch_size)

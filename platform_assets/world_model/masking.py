@@ -10,13 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from platform_assets.world_model import ragged
 from platform_assets.world_model import tensor_layout as layout
+from platform_assets.world_model.stable_hash import GOLDEN, stable_hash
 
 # Of the hidden ones: so that a model attends to items that are shown, too, and cannot rely on MASK to know where to guess.
 OTHER_SHARE = 0.1
 # Of the baskets in training: with nothing in sight a model is to know what to say, too, as it is asked of a next basket.
 WHOLE_SHARE = 0.1
-_GOLDEN = 0x9E3779B97F4A7C15
 
 
 def mask(
@@ -69,10 +70,8 @@ def _holds(
 ) -> NDArray[np.bool_]:
     """Whether each basket holds the token asked for beside it."""
     lengths = np.diff(offsets)[baskets]
-    ends = np.cumsum(lengths)
-    places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(offsets[baskets] - (ends - lengths), lengths)
-    same = tokens[places] == np.repeat(asked, lengths)
-    return np.bincount(np.repeat(np.arange(len(baskets)), lengths)[same], minlength=len(baskets)) > 0
+    same = tokens[ragged.places(offsets[baskets], lengths)] == np.repeat(asked, lengths)
+    return np.bincount(ragged.owners(lengths)[same], minlength=len(baskets)) > 0
 
 
 def _least(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -86,11 +85,5 @@ def _least(values: NDArray[np.float64], offsets: NDArray[np.int64]) -> NDArray[n
 
 
 def _mixed(values: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """64 bits in which every bit of value and seed has a say (the finaliser of SplitMix64, Steele et al. 2014, twice)."""
-    mixed = values ^ np.uint64(seed * _GOLDEN % 2**64)
-    for _ in range(2):
-        mixed = mixed + np.uint64(_GOLDEN)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
-    return mixed
+    """64 bits in which every bit of value and seed has a say."""
+    return stable_hash(stable_hash(values ^ np.uint64(seed * GOLDEN % 2**64)))

@@ -18,8 +18,8 @@ from torch.nn import functional
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import NO_TARGET, Indices
 from platform_assets.world_model.network import Predictions, exclude_visible, targets
+from platform_assets.world_model.rankings import TOP, ahead
 
-TOP = 10
 # What `measured` adds up before the tasks: loss, hidden items, how many of them are among the first ten; then, by task, loss,
 # known labels, right answers.
 _OF_ITEMS, _OF_A_TASK = 3, 3
@@ -78,9 +78,6 @@ def metrics(sums: Tensor, tasks: Sequence[str]) -> dict[str, float]:
 
 
 def _among_the_first(predictions: Predictions, indices: Indices, wanted: Tensor, known: Tensor) -> Tensor:
-    """How many targets have fewer than ten better candidates, or equal ones of a lower token, out of sight."""
+    """How many targets have fewer than ten candidates before them, out of sight."""
     logits = exclude_visible(predictions.logits, indices)[known]
-    own = logits.gather(1, wanted[known, None])
-    before = torch.arange(logits.shape[1], device=logits.device) < wanted[known, None]
-    better = (logits > own) | ((logits == own) & before)
-    return (better.sum(1) < TOP).sum()
+    return (ahead(logits, wanted[known]) < TOP).sum()

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from platform_assets.world_model import ragged
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import NO_POSITION, NO_ROW, NO_TARGET, Counts, Indices, NextItems
 from platform_assets.world_model.tensor_cache import SplitArrays, TensorCache
@@ -58,7 +59,7 @@ class Histories:
     def read(self, begins: Integers, ends: Integers, days: Integers) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, baskets within the batch, and days before the basket's, oldest first."""
         lengths = ends - begins
-        places, rows = _places(begins, lengths), np.repeat(np.arange(len(begins)), lengths)
+        places, rows = ragged.places(begins, lengths), ragged.owners(lengths)
         before = (days[rows] - self._days[places]).astype(np.float32)
         return torch.from_numpy(self._tokens[places].astype(np.int64)), torch.from_numpy(rows), torch.from_numpy(before)
 
@@ -126,8 +127,8 @@ class Prepared:
             return None
         items, offsets = self.whole
         edges = offsets[self.bounds[number] : self.bounds[number + 1] + 1]
-        rows = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
-        return NextItems(items[edges[0] : edges[-1]], torch.from_numpy(rows))
+        rows = torch.from_numpy(ragged.owners(np.diff(edges)))
+        return NextItems(items[edges[0] : edges[-1]], rows)
 
     def _own(self, batch: slice, share: slice, day: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.histories is None or self.purchases is None:
@@ -173,13 +174,13 @@ def _shown(
     arrays: SplitArrays, rows: Integers, bounds: Integers, begins: Integers, lengths: Integers, hide: Hide
 ) -> tuple[Padded, Padded, Integers]:
     """Tokens as shown; positions and targets of the hidden; and how many of these a batch has."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    items = arrays.items[_places(begins, lengths)]
+    offsets = ragged.offsets(lengths)
+    items = arrays.items[ragged.places(begins, lengths)]
     hidden, shown = hide(items, offsets, arrays.basket_id[rows])
     visible = items.astype(np.int64)
     visible[hidden] = shown
     tokens = _padded(lengths, bounds, (visible, layout.PAD))
-    of_row = np.repeat(np.arange(len(rows)), lengths)[hidden]
+    of_row = ragged.owners(lengths)[hidden]
     counts = np.bincount(of_row, minlength=len(rows))
     positions, targets = hidden - offsets[of_row], items[hidden].astype(np.int64)
     return tokens, _padded(counts, bounds, (positions, NO_POSITION), (targets, NO_TARGET)), _sums(counts, bounds)
@@ -204,30 +205,22 @@ def _fields(arrays: SplitArrays, rows: Integers) -> Tensor:
 
 def _items(arrays: SplitArrays, begins: Integers, lengths: Integers) -> tuple[Tensor, Integers]:
     """All items of the baskets, one after the other, and where each basket's begin."""
-    items = arrays.items[_places(begins, lengths)].astype(np.int64)
-    return torch.from_numpy(items), np.concatenate([[0], np.cumsum(lengths)])
+    items = arrays.items[ragged.places(begins, lengths)].astype(np.int64)
+    return torch.from_numpy(items), ragged.offsets(lengths)
 
 
 def _padded(lengths: Integers, bounds: Integers, *columns: tuple[Integers, int]) -> Padded:
     """Ragged rows filled up to the longest of their batch; each column is its values, and what fills up."""
     widths = np.maximum.reduceat(lengths, bounds[:-1]) if len(lengths) else lengths
     strides = np.repeat(widths, np.diff(bounds))
-    starts = np.cumsum(strides) - strides
-    places = _places(starts, lengths)
+    starts = ragged.offsets(strides)
+    places = ragged.places(starts[:-1], lengths)
     padded = []
     for values, filling in columns:
         full = np.full(int(strides.sum()), filling, np.int64)
         full[places] = values
         padded.append(torch.from_numpy(full))
-    return Padded(tuple(padded), starts[bounds[:-1]].tolist() if len(starts) else [], widths.tolist())
-
-
-def _places(begins: Integers, lengths: Integers) -> Integers:
-    """begins[0], begins[0] + 1, ... for as many as its length says, then those of the next."""
-    ends = np.cumsum(lengths)
-    places = np.repeat(begins - (ends - lengths), lengths)
-    places += np.arange(len(places))
-    return places
+    return Padded(tuple(padded), starts[bounds[:-1]].tolist() if len(lengths) else [], widths.tolist())
 
 
 def _sums(values: NDArray[Any], bounds: Integers) -> Integers:

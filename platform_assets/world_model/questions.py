@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platform_assets.world_model.batch import NO_TARGET, Indices, NextItems, WorldModelBatch
+from platform_assets.world_model.stable_hash import stable_hash
 from platform_assets.world_model.tensor_layout import FIRST_PRODUCT
 
 Integers = NDArray[np.int64]
-# Of splitmix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014): a stable hash of whole arrays.
-_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 class QuestionError(ValueError):
@@ -90,15 +89,6 @@ def drawn(basket_ids: NDArray[np.int64], count: int, seed: int) -> NDArray[np.bo
     chosen = np.zeros(len(basket_ids), dtype=bool)
     chosen[np.lexsort((basket_ids, hashes))[:count]] = True
     return chosen
-
-
-def stable_hash(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """[n] well mixed, the same everywhere and always; another value has another hash."""
-    with np.errstate(over="ignore"):
-        mixed = values + _GOLDEN
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * _FIRST
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * _SECOND
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _visible(indices: Indices) -> tuple[Integers, Integers]:

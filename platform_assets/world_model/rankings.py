@@ -40,16 +40,18 @@ def ranks(scores: Tensor, targets: Tensor) -> Tensor:
         raise RankingError("a hidden product is excluded from its own ranking: it is visible, or no product at all")
     higher = (scores > own).sum(1, dtype=torch.int32)
     tied = (scores >= own).sum(1, dtype=torch.int32) - higher > 1
-    found = 1 + higher.to(torch.int64)
+    before = higher.to(torch.int64)
+    # Few rows have ties: what decides them is asked of these alone.
     if bool(tied.any()):
-        found[tied] += _equal_before(scores[tied], own[tied], targets[tied])
-    return found
+        before[tied] = ahead(scores[tied], targets[tied])
+    return 1 + before
 
 
-def _equal_before(scores: Tensor, own: Tensor, targets: Tensor) -> Tensor:
-    """[n] products with the target's score and a lower token."""
+def ahead(scores: Tensor, targets: Tensor) -> Tensor:
+    """[n] int64 how many products stand before each row's target; unlike `ranks` it looks at no number, and a GPU need not wait."""
+    own = scores.gather(1, targets[:, None])
     lower = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]
-    return ((scores == own) & lower).sum(1)
+    return ((scores > own) | ((scores == own) & lower)).sum(1)
 
 
 def top(scores: Tensor, k: int = TOP) -> Tensor:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from platform_assets.world_model.baselines import Baselines
     from platform_assets.world_model.dataset import WorldModelDataset
-    from platform_assets.world_model.evaluation import Settings
+    from platform_assets.world_model.evaluation_questions import Settings
 
 SCORES, SUMMARY = "replay_scores.parquet", "replay_summary.json"
 BATCH_SIZE = 64
@@ -33,9 +33,16 @@ PREDICTION = ("max_length", "purchase_history", "with_trip", "precision")
 def replay(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, and write scores, summary and pictures; returns the summary."""
     from platform_assets.training.program import say
-    from platform_assets.world_model import auxiliary_baselines, evaluation, network, replay_figures, replay_tables
+    from platform_assets.world_model import (
+        auxiliary_baselines,
+        evaluation,
+        network,
+        replay_figures,
+        replay_summary,
+        replay_tables,
+    )
     from platform_assets.world_model.dataset import WorldModelDataset
-    from platform_assets.world_model.evaluation import Settings
+    from platform_assets.world_model.evaluation_questions import Settings
 
     settings = Settings(options.split, options.sample, options.seed, options.batch_size, _device(options.device))
     tuning = WorldModelDataset(options.tensor_cache, VALIDATION)
@@ -52,7 +59,7 @@ def replay(options: argparse.Namespace) -> dict[str, Any]:
     options.output.mkdir(parents=True, exist_ok=True)
     replay_tables.write(scores, options.output / SCORES)
     summary = {
-        **replay_tables.summary_of(scores),
+        **replay_summary.summary_of(scores),
         "split": options.split, "sample": options.sample, "seed": options.seed, "device": settings.device,
         "baskets": len(dataset), "excluded": dict(found.excluded), "tuned": dict(baselines.tuned),
         "cache_fingerprint": cache.fingerprint, "model_fingerprint": document.get("fingerprint", ""),
@@ -71,9 +78,11 @@ def _tuned(dataset: WorldModelDataset, settings: Settings) -> Baselines:
     from dataclasses import replace
 
     from platform_assets.training.program import say
-    from platform_assets.world_model import baselines, evaluation
+    from platform_assets.world_model import baselines, evaluation_questions
 
-    asked = evaluation.questions(dataset, replace(settings, split=VALIDATION, sample=TUNING_BASKETS, device="cpu"))
+    asked = evaluation_questions.questions(
+        dataset, replace(settings, split=VALIDATION, sample=TUNING_BASKETS, device="cpu")
+    )
     return baselines.tune(dataset.cache, dataset.arrays, asked, say)
 
 

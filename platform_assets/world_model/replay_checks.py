@@ -12,8 +12,8 @@ from platform_assets.world_model import training_options
 
 # Whatever decides a rank or a class besides what decides a training (`training_options.SOURCES`).
 _SOURCES = (
-    "replay.py", "replay_tables.py", "judgement.py", "evaluation.py", "rankings.py", "baselines.py", "evidence.py",
-    "ease.py", "weekly_replay.py",
+    "replay.py", "replay_tables.py", "replay_summary.py", "judgement.py", "evaluation.py", "evaluation_questions.py",
+    "baselines.py", "evidence.py", "ease.py", "weekly_replay.py",
 )  # fmt: skip
 CODE_VERSION = transform.code_version(*training_options.SOURCES, *(Path(__file__).parent / name for name in _SOURCES))
 CANDIDATE, POPULARITY = "candidate", "popularity"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import log1p
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.core.engine import Engine
-from platform_assets.world_model import cache_builder, splits
+from platform_assets.world_model import cache_builder, snapshot_recount, splits
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.cache_inputs import CacheInputs
 from platform_assets.world_model.splits import Split
@@ -28,7 +29,7 @@ ROWS = pa.schema([("basket_id", pa.int64()), ("prod_code", pa.string())])
 BASKETS = pa.schema(
     [
         ("basket_id", pa.int64()), ("cust_code", pa.string()), ("store_code", pa.string()), ("shop_week", pa.int32()),
-        ("shop_weekday", pa.int8()), ("shop_hour", pa.int8()), ("shop_date", pa.date32()), ("num_products", pa.int32()),
+        ("shop_weekday", pa.int8()), ("shop_hour", pa.int8()), ("shop_date", pa.date32()), ("num_products", pa.int32()), ("num_items", pa.int64()),
         ("basket_type", pa.string()), ("basket_dominant_mission", pa.string()),
         ("basket_price_sensitivity", pa.string()), ("basket_size", pa.string()), ("seg_1", pa.string()),
         ("seg_2", pa.string()), ("cust_price_sensitivity", pa.string()), ("cust_lifestage", pa.string()),
@@ -64,7 +65,7 @@ class Basket:
         return {
             "basket_id": self.basket_id, "cust_code": self.customer, "store_code": self.store,
             "shop_week": 200607 + self.week, "shop_weekday": (self.day % 7 + 1) % 7 + 1, "shop_hour": self.hour,
-            "shop_date": FIRST + timedelta(days=self.day), "num_products": len(self.products), "basket_type": self.kind,
+            "shop_date": FIRST + timedelta(days=self.day), "num_products": len(self.products), "num_items": 2 * len(self.products), "basket_type": self.kind,
             "basket_dominant_mission": "Fresh", "basket_price_sensitivity": "MM", "basket_size": "odd",
             "seg_1": self.seg_1, "seg_2": None, "cust_price_sensitivity": None, "cust_lifestage": None,
         }  # fmt: skip
@@ -160,8 +161,19 @@ def _write_customers(folder: Path, baskets: Sequence[Basket], split: Split, rng:
     snapshots = rng.normal(size=(layout.snapshots_of(len(split.weeks)), len(rows) + 1, 160)).astype(np.float16)
     weeks = np.array([len(split.weeks), *(week for _, week in ordered)])
     snapshots[layout.WEEKS_OF_SNAPSHOT * np.arange(len(snapshots))[:, None] <= weeks] = 0
+    for number, snapshot in enumerate(snapshots):
+        for row, (code, week) in enumerate(ordered, 1):
+            if week < number * layout.WEEKS_OF_SNAPSHOT:
+                snapshot[row, snapshot_recount.COLUMNS] = _habits(code, baskets, number * layout.WEEKS_OF_SNAPSHOT)
     np.save(folder / "customer_snapshots.npy", snapshots)
     return folder
+
+
+def _habits(customer: str, baskets: Sequence[Basket], begin: int) -> list[float]:
+    """`snapshot_recount.RECOUNTED` of a customer before a week."""
+    own = [each for each in baskets if each.customer == customer and each.week < begin]
+    weeks, items = [each.week for each in own], sum(each.row()["num_items"] for each in own)
+    return [log1p(len(own)), log1p(items), (begin - max(weeks)) / 52, (begin - min(weeks)) / 52]
 
 
 def _write_stores(folder: Path, train: Sequence[Basket], rng: np.random.Generator) -> Path:

@@ -10,9 +10,11 @@ import torch
 
 from platform_assets.world_model import network as networks
 from platform_assets.world_model import tensor_layout as layout
+from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.network import NetworkOptions, WorldModelNetwork
 from platform_assets.world_model.questions import Questions
 from platform_assets.world_model.tensor_cache import SplitArrays, TensorCache
+from platform_assets_tests.world_model.small_cache import write_small_cache
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,17 @@ class Basket:
     visible: set[int]
     bought: list[tuple[int, int]]
     """(token, days before the basket), oldest first."""
+
+
+def write_cache(folder: Path) -> Path:
+    """A small cache, some of whose test baskets hold nothing that train weeks know."""
+    write_small_cache(folder, seed=5)
+    arrays = WorldModelDataset(folder, "test").arrays
+    items, several = np.array(arrays.items), np.flatnonzero(arrays.lengths >= 2)
+    for row in several[::9]:
+        items[arrays.offsets[row] : arrays.offsets[row + 1]] = layout.UNK
+    plant(arrays, "items", items, folder)
+    return folder
 
 
 def items_of(arrays: SplitArrays, row: int) -> list[int]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from platform_assets.world_model import auxiliary_baselines, baselines, ease, evaluation
+from platform_assets.world_model import auxiliary_baselines, baselines, ease, evaluation_questions
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.baselines import Weights
 from platform_assets.world_model.dataset import WorldModelDataset
-from platform_assets.world_model.evaluation import Settings
+from platform_assets.world_model.evaluation_questions import Settings
 from platform_assets.world_model.evidence import Evidence, EvidenceReader
 from platform_assets.world_model.questions import Questions
 from platform_assets.world_model.tensor_cache import TensorCache
@@ -35,7 +35,7 @@ def validation(folder: Path) -> WorldModelDataset:
 
 @pytest.fixture(scope="module")
 def asked(validation: WorldModelDataset) -> list[Questions]:
-    return evaluation.questions(validation, Settings("validation", batch_size=16))
+    return evaluation_questions.questions(validation, Settings("validation", batch_size=16))
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,9 @@ def test_tuning_reads_validation_weeks_only(tmp_path: Path) -> None:
 
 def tuned_on(folder: Path) -> baselines.Baselines:
     dataset = WorldModelDataset(folder, "validation")
-    return baselines.tune(dataset.cache, dataset.arrays, evaluation.questions(dataset, Settings("validation")))
+    return baselines.tune(
+        dataset.cache, dataset.arrays, evaluation_questions.questions(dataset, Settings("validation"))
+    )
 
 
 def test_nothing_to_tune_on_is_an_error_that_names_the_remedy(validation: WorldModelDataset) -> None:
@@ -196,7 +198,7 @@ def test_where_habit_decides_own_frequency_is_always_right(tmp_path: Path) -> No
     plant(test, "items", items, folder)
     dataset = WorldModelDataset(folder, "test")
     reader, known = EvidenceReader(dataset.cache, dataset.arrays), 0
-    for asked in evaluation.questions(dataset, Settings()):
+    for asked in evaluation_questions.questions(dataset, Settings()):
         came_before = dataset.arrays.prior_purchases[asked.rows] > 0
         # The hidden product is not visible: all items of a basket are the same one.
         alone = Questions(asked.rows, asked.targets, asked.visible_rows[:0], asked.visible_tokens[:0])

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import re
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,18 +19,9 @@ from hypothesis import strategies as st
 from platform_assets.core.engine import Engine
 from platform_assets.core.folders import files_of
 from platform_assets.core.lake import Address, Lake, Lineage
-from platform_assets.world_model import (
-    cache_arrays,
-    cache_builder,
-    cache_files,
-    cache_inputs,
-    cache_items,
-    cache_quality,
-    samples,
-)
+from platform_assets.world_model import cache_builder, cache_inputs, cache_leaks, cache_quality
 from platform_assets.world_model import tensor_layout as layout
-from platform_assets.world_model.cache_files import Document, SplitCounts
-from platform_assets.world_model.cache_inputs import CacheInputError, CacheInputs
+from platform_assets.world_model.cache_inputs import CacheInputs
 from platform_assets.world_model.tensor_cache import TensorCache
 from platform_assets_tests.world_model.cache_world import (
     SEGMENTS,
@@ -131,7 +118,7 @@ def test_the_cache_read_basket_by_basket_is_what_a_walk_through_time_says(basket
         for outcome in (
             cache_quality.arrays_whole(folder),
             cache_quality.counts_reconcile(cache, inputs.transactions),
-            cache_quality.no_leak(cache),
+            cache_leaks.no_leak(cache),
         ):
             assert outcome.passed, outcome
 
@@ -241,57 +228,6 @@ def test_two_processes_that_build_the_same_cache_publish_one_whole(world, tmp_pa
     assert len(list((tmp_path / "lake" / ADDRESS.path / "revisions").iterdir())) == 1
 
 
-def changed_table(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
-    pq.write_table(change(pq.read_table(path)), path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (
-            lambda folder: changed_table(folder / WEEKS[0] / "transactions.parquet", lambda table: table.slice(1)),
-            f"transactions and baskets of {WEEKS[0]} are not of the same rows",
-        ),
-        (
-            lambda folder: changed_table(folder / "customer_features/customers.parquet", lambda table: table.slice(0, 3)),
-            "customer_snapshots.npy is float16|is not in customers.parquet",
-        ),
-        (
-            lambda folder: changed_table(folder / "product_embeddings/products.parquet", lambda table: table.slice(1)),
-            "products.parquet does not count token from 3",
-        ),
-        (
-            lambda folder: changed_table(folder / "store_features/stores.parquet", lambda t: t.drop_columns("store_code")),
-            "stores.parquet lacks the columns store_code: materialise world_model/store_features",
-        ),
-        (
-            lambda folder: np.save(folder / "product_embeddings/co_purchase.npy", np.zeros((3, 3), np.float16)),
-            r"co_purchase.npy is float16 \(3, 3\), the cache needs float16 \(11, 11\)",
-        ),
-        (
-            lambda folder: changed_table(
-                folder / "prices/prices.parquet",
-                lambda table: table.set_column(1, "week_index", pa.array([1] * len(table), pa.int32())),
-            ),
-            "prices.parquet counts other weeks",
-        ),
-    ],
-)  # fmt: skip
-def test_inputs_that_do_not_belong_together_are_refused_by_name(tmp_path: Path, damage, message: str) -> None:
-    inputs = write_inputs(tmp_path / "inputs", some_baskets(60))
-    damage(tmp_path / "inputs")
-    with pytest.raises(CacheInputError, match=message):
-        build(tmp_path, inputs)
-    assert not (tmp_path / "cache" / layout.CACHE).exists(), "no cache is left that could be taken for one"
-
-
-def test_a_split_needs_every_week(world, tmp_path: Path) -> None:
-    inputs, _, _ = world
-    lacking = {week: path for week, path in inputs.baskets.items() if week != WEEKS[4]}
-    with pytest.raises(ValueError, match=f"no baskets of {WEEKS[4]}"):
-        build(tmp_path, replace(inputs, baskets=lacking))
-
-
 def test_a_customers_purchases_do_not_hang_on_where_weeks_are_cut(tmp_path: Path) -> None:
     """The counting sort within a week, against the order of visits: all baskets of one customer on one day."""
     baskets = [Basket(90 - number, 0, 9, "a", "x", (f"PRD{number:02}", "PRD50")) for number in range(40)]
@@ -300,135 +236,3 @@ def test_a_customers_purchases_do_not_hang_on_where_weeks_are_cut(tmp_path: Path
     assert [set(tokens[at : at + 2]) for at in range(0, 80, 2)] == [
         {f"PRD{number:02}", "PRD50"} for number in range(39, -1, -1)
     ]
-
-
-def test_samples_in_another_order_or_of_other_baskets_are_refused(tmp_path: Path) -> None:
-    for name, ids in (("a", [5, 3]), ("b", []), ("c", [9])):
-        (tmp_path / name).mkdir()
-        np.save(tmp_path / name / "basket_id.npy", np.array(ids, np.int64))
-    weeks = [tmp_path / name for name in "abc"]
-
-    def count(*ids: int) -> int:
-        pq.write_table(pa.table({"basket_id": pa.array(ids, pa.int64())}), tmp_path / "samples.parquet")
-        return cache_arrays.require_same_order("train", tmp_path / "samples.parquet", weeks)
-
-    assert count(5, 3, 9) == 3
-    for ids, message in (
-        ((3, 5, 9), "not its weeks' baskets in the order of visits"),
-        ((5, 3, 9, 1), "not its weeks' baskets in the order of visits"),
-        ((5, 3), "end before its weeks' baskets do"),
-        ((), "end before its weeks' baskets do"),
-    ):
-        with pytest.raises(CacheInputError, match=message):
-            count(*ids)
-
-
-def test_days_are_counted_from_the_first_week() -> None:
-    dates = pa.chunked_array([pa.array([date(2006, 4, 10), date(2008, 7, 6)])])
-    assert cache_items.days_since(date(2006, 4, 10), dates).tolist() == [0, 818]
-
-
-# Each damages one array of a good cache; the check that watches it fails, and says so.
-def overwrite(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
-    array = np.load(folder / f"{name}.npy")
-    np.save(folder / f"{name}.npy", change(array).astype(array.dtype))
-
-
-def damaged(world, tmp_path: Path, name: str, change: Callable[[Any], Any]) -> TensorCache:
-    """A copy with one array changed, and its documents written to fit."""
-    inputs, folder, _ = world
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    overwrite(copy, name, change)
-    before = TensorCache(folder).document
-    counts = {split: SplitCounts(**before["splits"][split]) for split in layout.SPLITS}
-    document = Document(before["weeks"], cache_inputs.read_vocabulary(inputs), counts, before["seed"])
-    return TensorCache(cache_files.write_documents(copy, document))
-
-
-def first_known(array: Any, value: int) -> Any:
-    """The first element that is not 0, changed by `value`."""
-    changed = array.astype(np.int64)
-    changed[np.flatnonzero(array)[0]] += value
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "reason"),
-    [
-        ("test/prior_purchases", lambda a: first_known(a, 1), "there are not its own items|beyond the customer's own"),
-        ("test/prior_purchases", lambda a: a * 0, "there are not its own items"),
-        ("test/trips", lambda a: a[::-1], "trips"),
-        ("purchase_days", lambda a: a + 1, "there are not its own items of its day"),
-        ("purchases", lambda a: np.roll(a, 1), "there are not its own items"),
-        ("test/day", lambda a: a - 1, "of its day"),
-        ("test/customer", lambda a: np.where(a == 1, 2, a), "trips"),
-        ("customer_snapshots", lambda a: np.ones_like(a), "snapshot 0 knows"),
-        ("product_baskets", lambda a: first_known(a, 3), "not in as many train baskets as product_baskets says: PRD00"),
-        ("weekly_baskets", lambda a: np.roll(a, -1, axis=0), "weekly_baskets is not what the baskets of"),
-        ("train/items", lambda a: np.where(a == 3, 4, a), "in no train basket"),
-        ("train/store", lambda a: a * 0 + 1, "1 stores have an index, and no train basket"),
-    ],
-)
-def test_a_leak_fails_the_check(world, tmp_path: Path, name: str, change, reason: str) -> None:
-    outcome = cache_quality.no_leak(damaged(world, tmp_path, name, change))
-    assert not outcome.passed
-    assert re.search(reason, outcome.reason), outcome.reason
-
-
-def test_a_basket_that_lies_later_within_an_hour_is_no_earlier_one(world, tmp_path: Path) -> None:
-    """Ids swapped between two visits of a customer: everything counts as before, and the order is wrong."""
-    cache = damaged(world, tmp_path, "test/hour", lambda hours: 18 - hours)
-    assert "a basket counts trips that come after it" in cache_quality.no_leak(cache).reason
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "reason"),
-    [
-        ("test/items", lambda a: a * 0, "an item is PAD"),
-        ("test/items", lambda a: a + 60, "items goes up to"),
-        ("validation/labels", lambda a: a + 4, "labels goes up to"),
-        ("train/hour", lambda a: a + 20, "hour goes up to"),
-        ("train/offsets", lambda a: np.append(a[:-1], a[-1] - 1), "offsets do not cut"),
-        ("train/offsets", lambda a: np.concatenate([a[:1], a[:1], a[2:]]), "offsets do not cut"),
-        ("store_features", lambda a: a[:, :3], r"store_features.npy is float32 \(3, 3\), not float32 \(3, 96\)"),
-        ("test/day", lambda a: a[1:], "test/day.npy is int16"),
-    ],
-)
-def test_an_array_that_is_not_as_the_layout_says_fails_the_check(world, tmp_path, name, change, reason) -> None:
-    folder = damaged(world, tmp_path, name, change).folder
-    outcome = cache_quality.arrays_whole(folder)
-    assert not outcome.passed
-    assert re.search(reason, outcome.reason), outcome.reason
-
-
-def test_bytes_that_changed_fail_the_check(world, tmp_path: Path) -> None:
-    copy = shutil.copytree(world[1], tmp_path / "copy")
-    overwrite(copy, "prices", lambda prices: prices + 1)
-    outcome = cache_quality.arrays_whole(copy)
-    assert not outcome.passed
-    assert "prices.npy has other bytes than were written" in outcome.reason
-
-
-def test_items_that_are_not_the_rows_fail_the_check(world, tmp_path: Path) -> None:
-    inputs, folder, baskets = world
-    more = write_inputs(tmp_path / "more", [*baskets, Basket(5, 7 * 25, 9, None, "x", ("PRD01", "PRD02"))])
-    outcome = cache_quality.counts_reconcile(TensorCache(folder), more.transactions)
-    assert not outcome.passed
-    assert f"'{WEEKS[25]}'" in outcome.reason
-    moved = damaged(world, tmp_path, "train/week", lambda weeks: weeks + 1)
-    assert f"'{WEEKS[0]}': '0 items of" in cache_quality.counts_reconcile(moved, inputs.transactions).reason
-
-
-def test_samples_that_lost_or_repeat_a_basket_fail_their_checks(world, tmp_path: Path) -> None:
-    inputs, folder, _ = world
-    cache, engine = TensorCache(folder), Engine(tmp_path / "spill", threads=1)
-    files = {name: cache.samples_path(name) for name in layout.SPLITS}
-    assert samples.samples_reconcile(engine, files, inputs.baskets, SPLIT).passed
-    assert samples.one_split_per_basket(engine, files).passed
-    table = pq.read_table(files["test"])
-    pq.write_table(pa.concat_tables([table.slice(1), table.slice(1, 1)]), tmp_path / "twice.parquet")
-    assert not samples.one_split_per_basket(engine, {**files, "test": tmp_path / "twice.parquet"}).passed
-    pq.write_table(table.slice(1), tmp_path / "less.parquet")
-    assert not samples.samples_reconcile(
-        engine, {**files, "test": tmp_path / "less.parquet"}, inputs.baskets, SPLIT
-    ).passed

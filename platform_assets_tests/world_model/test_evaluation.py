@@ -9,30 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from platform_assets.world_model import auxiliary_baselines, baselines, evaluation
+from platform_assets.world_model import auxiliary_baselines, baselines, evaluation, evaluation_questions
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.auxiliary_baselines import AuxiliaryBaselines
 from platform_assets.world_model.baselines import Baselines
 from platform_assets.world_model.dataset import WorldModelDataset
-from platform_assets.world_model.evaluation import Evaluated, EvaluationError, Settings
+from platform_assets.world_model.evaluation import Evaluated, EvaluationError
+from platform_assets.world_model.evaluation_questions import Settings
 from platform_assets.world_model.loader import EvaluationDataLoader
 from platform_assets.world_model.network import WorldModelNetwork
-from platform_assets.world_model.questions import QuestionError, drawn, of_batch, of_next_baskets
-from platform_assets_tests.world_model.evaluation_world import baskets_of, items_of, plant, write_model
+from platform_assets.world_model.questions import of_batch
+from platform_assets_tests.world_model.evaluation_world import baskets_of, items_of, plant, write_cache, write_model
 from platform_assets_tests.world_model.small_cache import write_small_cache
 
 HISTORY = 100
-
-
-def write_cache(folder: Path) -> Path:
-    """A small cache, some of whose test baskets hold nothing that train weeks know."""
-    write_small_cache(folder, seed=5)
-    arrays = WorldModelDataset(folder, "test").arrays
-    items, several = np.array(arrays.items), np.flatnonzero(arrays.lengths >= 2)
-    for row in several[::9]:
-        items[arrays.offsets[row] : arrays.offsets[row + 1]] = layout.UNK
-    plant(arrays, "items", items, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +43,9 @@ def network(dataset: WorldModelDataset, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def tuned(folder: Path) -> Baselines:
     validation = WorldModelDataset(folder, "validation")
-    return baselines.tune(validation.cache, validation.arrays, evaluation.questions(validation, Settings("validation")))
+    return baselines.tune(
+        validation.cache, validation.arrays, evaluation_questions.questions(validation, Settings("validation"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +95,6 @@ def test_every_basket_is_asked_once_or_is_counted_among_the_excluded(
     assert set(found.next_found) == {"model", "popularity", "own_frequency", "previous_basket", "mixture"}
 
 
-def test_what_is_hidden_is_a_product_of_the_basket_and_the_rest_is_what_is_visible(dataset: WorldModelDataset) -> None:
-    for asked in evaluation.questions(dataset, Settings()):
-        for row, basket in zip(asked.rows, baskets_of(dataset.cache, dataset.arrays, asked), strict=True):
-            products = {token for token in items_of(dataset.arrays, row)[:50] if token >= layout.FIRST_PRODUCT}
-            assert basket.target in products
-            assert basket.visible == products - {basket.target}
-
-
-def test_another_seed_hides_something_else(dataset: WorldModelDataset) -> None:
-    first, again, other = (
-        {row: target for asked in evaluation.questions(dataset, Settings(seed=seed, batch_size=size))
-         for row, target in zip(asked.rows.tolist(), asked.targets.tolist(), strict=True)}
-        for seed, size in ((0, 64), (0, 5), (1, 64))
-    )  # fmt: skip
-    assert first == again
-    assert first.keys() == other.keys()
-    assert first != other
-
-
 def test_the_models_rank_is_the_place_of_the_hidden_product_in_its_sorted_logits(
     found: Evaluated, network: WorldModelNetwork, dataset: WorldModelDataset
 ) -> None:
@@ -145,21 +118,6 @@ def test_the_next_basket_is_held_against_all_its_known_products(found: Evaluated
         assert found.next_found["popularity"][place] == len(products & set(first))
 
 
-def test_the_next_basket_shows_a_single_mask(dataset: WorldModelDataset) -> None:
-    for _, batch in EvaluationDataLoader(dataset, 16, None, next_basket=True):
-        assert (batch.indices.tokens == layout.MASK).all()
-        assert batch.indices.tokens.shape[1] == 1
-        assert not batch.trip_context.any()
-        asked, answers = of_next_baskets(batch)
-        assert not len(asked.visible_tokens)
-        assert len(answers.tokens)
-
-
-def test_grouped_evaluation_without_masks_cannot_pass_for_a_result(dataset: WorldModelDataset) -> None:
-    for _, batch in EvaluationDataLoader(dataset, 16, "week", apply_masking=False):
-        assert len(of_batch(batch)) == 0
-
-
 def test_a_split_in_which_nothing_can_be_asked_is_an_error(
     tmp_path: Path, tuned: Baselines, counted: AuxiliaryBaselines
 ) -> None:
@@ -170,21 +128,6 @@ def test_a_split_in_which_nothing_can_be_asked_is_an_error(
     network = write_model(tmp_path / "model", unknown.cache)
     with pytest.raises(EvaluationError, match="nothing to rank"):
         evaluation.evaluate(network, HISTORY, unknown, tuned, counted, Settings())
-
-
-def test_more_than_one_hidden_product_is_refused(dataset: WorldModelDataset) -> None:
-    (_, batch), *_ = list(EvaluationDataLoader(dataset, 4, None))
-    targets = torch.full((len(batch), 2), layout.FIRST_PRODUCT)
-    twice = replace(batch, indices=batch.indices._replace(masked_targets=targets))
-    with pytest.raises(QuestionError, match="more than one"):
-        of_batch(twice)
-
-
-def test_an_unknown_product_is_never_asked_for(dataset: WorldModelDataset) -> None:
-    (_, batch), *_ = list(EvaluationDataLoader(dataset, 4, None))
-    unknown = torch.full_like(batch.masked_targets, layout.UNK)
-    with pytest.raises(QuestionError, match="no product"):
-        of_batch(replace(batch, indices=batch.indices._replace(masked_targets=unknown)))
 
 
 def test_a_model_that_wants_to_be_told_the_trip_is_refused(
@@ -218,23 +161,14 @@ def test_a_sample_asks_the_same_of_fewer_baskets(
     assert len(few.rows) + sum(few.excluded.values()) == len(dataset)
 
 
-def test_a_sample_depends_on_ids_and_seed_and_a_larger_one_holds_a_smaller() -> None:
-    ids = np.random.default_rng(1).permutation(np.arange(10_000, 11_000))
-    order = np.random.default_rng(2).permutation(len(ids))
-    chosen = drawn(ids, 100, seed=0)
-    assert chosen.sum() == 100
-    assert set(ids[order][drawn(ids[order], 100, seed=0)]) == set(ids[chosen])
-    assert set(ids[chosen]) <= set(ids[drawn(ids, 300, seed=0)])
-    assert set(ids[chosen]) != set(ids[drawn(ids, 100, seed=1)])
-    assert drawn(ids, 0, seed=0).all()
-
-
 def test_baskets_that_get_lost_on_the_way_do_not_pass_for_excluded_ones(
     found: Evaluated, network: WorldModelNetwork, dataset: WorldModelDataset, tuned: Baselines, counted: AuxiliaryBaselines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    usual = evaluation.SampledLoader._members
-    monkeypatch.setattr(evaluation.SampledLoader, "_members", lambda *given: (rows[3:] for rows in usual(*given)))
+    usual = evaluation_questions.SampledLoader._members
+    monkeypatch.setattr(
+        evaluation_questions.SampledLoader, "_members", lambda *given: (rows[3:] for rows in usual(*given))
+    )
     fewer = evaluation.evaluate(network, HISTORY, dataset, tuned, counted, Settings())
     assert fewer.excluded == found.excluded
     assert len(fewer.rows) + sum(fewer.excluded.values()) < len(dataset)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from platform_assets.world_model import loader as loader_module
+from platform_assets.world_model import groups
 from platform_assets.world_model.batch import NO_TARGET, WorldModelBatch
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.loader import EvaluationDataLoader
@@ -138,7 +138,7 @@ def test_groups_larger_than_a_window_and_scans_smaller_than_a_split_change_nothi
 ) -> None:
     expected = questions(evaluation(dataset, group_by="week"))
     counts = Counter(key for key, batch in evaluation(dataset, group_by="week") for _ in range(len(batch)))
-    monkeypatch.setattr(loader_module, "SCANNED", 7)
+    monkeypatch.setattr(groups, "SCANNED", 7)
     small = evaluation(dataset, group_by="week", batch_size=2, window=4)
     assert questions(small) == expected
     assert Counter(key for key, batch in small for _ in range(len(batch))) == counts

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from platform_assets.core.lake import Lake, Lineage
+from platform_assets.core.lake import Input, Lake, Lineage
 from platform_assets.core.settings import Settings
+from platform_assets.orchestration.checks import Check
 from platform_assets.orchestration.resources import LakeResource
-from platform_assets.world_model.assets import baskets, jobs, sensors, tensor_cache, transactions
-from platform_assets.world_model.assets.common import BASKETS, POLICY_VERSION, REPLAY_SCORES, TRANSACTIONS, address
+from platform_assets.world_model.assets import baskets, jobs, model, sensors, tensor_cache, transactions
+from platform_assets.world_model.assets.common import (
+    BASKETS,
+    MODEL,
+    POLICY_VERSION,
+    PRICES,
+    REPLAY_SCORES,
+    TENSOR_CACHE,
+    TRANSACTIONS,
+    address,
+)
 from platform_assets.world_model.definitions import build
+from platform_assets.world_model.training_options import CODE_VERSION
 
 START, COUNT = date(2006, 4, 10), 46
 WEEKS = [(START + timedelta(weeks=n)).isoformat() for n in range(COUNT)]
@@ -38,6 +50,8 @@ class Platform:
     cursor: str | None = None
     said: str = ""
     keys: tuple[str | None, ...] = ()
+    configs: tuple[Any, ...] = ()
+    settings: Settings = SETTINGS
 
     def publish(self, *weeks: str, failing: dg.AssetKey | None = None, rows: int = 3) -> None:
         """Transactions and baskets, as a run of the weeks leaves them."""
@@ -45,6 +59,30 @@ class Platform:
             for asset in CHECKS:
                 publish(self.folder, asset, week, asset != failing, rows)
         self.report(*weeks)
+
+    def train(self, week: str, code_version: str = CODE_VERSION, failing: str = "") -> None:
+        """Features, cache and model, as a run of the training's job leaves them that somebody else started."""
+        weeks, lake = WEEKS[: WEEKS.index(week) + 1], Lake(self.folder / "lake")
+        made: list[Input] = []
+        for asset in CHECKS:
+            made += [revision.as_input() for each in weeks if (revision := lake.current(address(asset, each)))]
+        made += [self._make(asset, week, declared, made) for asset, declared in tensor_cache.FEATURES.items()]
+        cache = self._make(TENSOR_CACHE, week, tensor_cache.CHECKS, made)
+        self._make(MODEL, week, model.CHECKS, [cache], code_version, failing)
+
+    def _make(
+        self, asset: dg.AssetKey, week: str, declared: Sequence[Check], made_of: Sequence[Input], code_version: str = "",
+        failing: str = "",
+    ) -> Input:  # fmt: skip
+        path = self.folder / "array.npy"
+        path.write_text("\n".join(each.digest for each in made_of))
+        told = {each.name: {"passed": each.name != failing, "warning": False, "reason": "so"} for each in declared}
+        lineage = Lineage(tuple(made_of), code_version=code_version, details={"checks": told})
+        return (
+            Lake(self.folder / "lake")
+            .publish_files(address(asset, week), {path.name: path}, lineage)
+            .revision.as_input()
+        )
 
     def report(self, *weeks: str) -> None:
         """Dagster hears of the weeks' baskets."""
@@ -55,11 +93,12 @@ class Platform:
         """The weeks that a tick asks for."""
         resources = {"lake": LakeResource(url=str(self.folder / "lake"))}
         with dg.build_sensor_context(self.instance, self.cursor, resources=resources) as context:
-            result = sensors.new_weeks(SETTINGS, jobs.TRAINING)(context)
+            result = sensors.new_weeks(self.settings, jobs.TRAINING)(context)
         assert isinstance(result, dg.SensorResult)
         requests = result.run_requests or []
         self.cursor, self.said = result.cursor, result.skip_reason.skip_message or "" if result.skip_reason else ""
         self.keys = tuple(request.run_key for request in requests)
+        self.configs = tuple(request.run_config for request in requests)
         return [request.partition_key for request in requests]
 
 
@@ -184,6 +223,76 @@ def test_a_corrected_week_that_was_trained_on_waits_for_the_next_training(platfo
     platform.publish(WEEKS[2], rows=4)
     assert platform.tick() == []
     assert platform.said == f"{WEEKS[2]} changed; trained up to {WEEKS[37]} already: the next training reads it"
+
+
+def test_a_week_that_was_trained_by_hand_is_left_as_it_is_and_the_next_is_asked_for_after_the_gap(
+    early: Path, tmp_path: Path
+) -> None:
+    """As after a demo: the weeks, the model of the newest, and only then a sensor."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        platform = Platform(shutil.copytree(early, tmp_path / "platform"), instance)
+        platform.report(*WEEKS[:37])
+        platform.publish(*WEEKS[37:40])
+        platform.train(WEEKS[39])
+        assert platform.tick() == []
+        assert (
+            f"{WEEKS[39]} is trained on already: its model is published, of what a training would read" in platform.said
+        )
+        platform.publish(*WEEKS[40:43])
+        assert platform.tick() == []
+        assert f"{WEEKS[42]} waits: 3 week(s) after the last training, of 4" in platform.said
+        platform.publish(WEEKS[43])
+        assert platform.tick() == [WEEKS[43]]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda platform: platform.train(WEEKS[37], code_version="older"),
+        lambda platform: platform.train(WEEKS[37], failing="loss_fell"),
+        # A week of before is corrected after the training.
+        lambda platform: (platform.train(WEEKS[37]), publish(platform.folder, BASKETS, WEEKS[5], rows=4)),
+        lambda platform: (platform.train(WEEKS[37]), publish(platform.folder, TRANSACTIONS, WEEKS[5], rows=4)),
+        # The features were fitted again, and the cache was not made of them.
+        lambda platform: (
+            platform.train(WEEKS[37]),
+            platform._make(PRICES, WEEKS[37], tensor_cache.FEATURES[PRICES], []),
+        ),
+        lambda platform: (platform.train(WEEKS[37]), withdraw(platform.folder, TENSOR_CACHE, WEEKS[37])),
+        lambda platform: (platform.train(WEEKS[37]), withdraw(platform.folder, MODEL, WEEKS[37])),
+    ],
+    ids=[
+        "older code",
+        "learned nothing",
+        "baskets changed",
+        "rows changed",
+        "features changed",
+        "no cache",
+        "no model",
+    ],
+)
+def test_a_model_that_is_not_what_a_training_would_make_now_is_trained_again(
+    platform: Platform, spoil: Callable[[Platform], object]
+) -> None:
+    platform.publish(WEEKS[37])
+    spoil(platform)
+    assert platform.tick() == [WEEKS[37]]
+
+
+def test_a_retraining_takes_its_options_from_the_settings_as_its_job_reads_them(platform: Platform) -> None:
+    platform.publish(WEEKS[37])
+    assert platform.tick() == [WEEKS[37]]
+    assert platform.configs == ({},)
+    given = '{"epochs": 6, "learning_rate": 0.001, "compile": false, "auxiliary": ["mission_type=0.2"]}'
+    options = Settings.from_environment({"PLATFORM_RETAIL_TRAINING_OPTIONS": given}).retail_training_options
+    platform.settings, platform.cursor = replace(SETTINGS, retail_training_options=options), None
+    platform.publish(WEEKS[38])
+    assert platform.tick() == [WEEKS[38]]
+    (config,) = platform.configs
+    told = {"epochs": "6", "learning_rate": "0.001", "compile": "false", "auxiliary": "mission_type=0.2"}
+    assert config == {"ops": {"world_model__model": {"config": {"options": told}}}}
+    assert dg.validate_run_config(build(platform.settings).resolve_job_def(jobs.TRAINING), config)
+    assert model.ModelConfig(**config["ops"]["world_model__model"]["config"]).given() == told
 
 
 def test_replay_and_verdict_run_by_automation_with_the_running_time_of_their_job() -> None:

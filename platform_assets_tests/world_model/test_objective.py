@@ -13,6 +13,7 @@ from platform_assets.world_model import network, objective
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import NO_POSITION, NO_TARGET, Indices
 from platform_assets.world_model.network import Predictions
+from platform_assets.world_model.rankings import TOP
 
 PRODUCTS, LENGTH = 18, 6
 TASKS = ("mission_type", "basket_size")
@@ -64,7 +65,7 @@ def slow(predictions: Predictions, indices: Indices) -> list[float]:
             sums[0] += math.log(sum(math.exp(each) for each in line)) - line[target]
             order = sorted((token for token in range(len(line)) if token not in seen), key=lambda t: (-line[t], t))
             sums[1] += 1
-            sums[2] += order.index(target) < objective.TOP
+            sums[2] += order.index(target) < TOP
             number += 1
     for task in TASKS:
         part = [0.0, 0, 0]

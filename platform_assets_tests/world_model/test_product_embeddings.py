@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -23,6 +24,7 @@ from platform_assets.simulators.retailer import Scenario, World, draw_world, wri
 from platform_assets.simulators.retailer.scenario import Structure
 from platform_assets.world_model import co_purchase, feature_plots, feature_quality, product_embeddings
 from platform_assets.world_model.assets import product_embeddings as asset
+from platform_assets.world_model.co_purchase import TooManyProducts
 from platform_assets.world_model.product_embeddings import CO_PURCHASE, EMBEDDINGS, PRODUCTS
 from platform_assets_tests.world_model import feature_weeks
 from platform_assets_tests.world_model.feature_weeks import (
@@ -217,6 +219,27 @@ def test_weeks_without_a_row_and_unknown_products_are_refused_by_name(tmp_path: 
     files = feature_weeks.write_weeks(tmp_path, [[sale(product=1), sale(product=2)]])
     with pytest.raises(ValueError, match="week 2006-04-10 has product PRD0000002"):
         co_purchase.count_together(files, ["PRD0000001"])
+
+
+def test_more_products_than_a_table_of_pairs_is_made_for_are_refused_before_anything_large_is_there() -> None:
+    codes = [f"PRD{number:07}" for number in range(co_purchase.MOST_PRODUCTS + 1)]
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            TooManyProducts, match=r"15,001 products .* 1\.8 GB of memory.* coarser code, such as that of PROD"
+        ):
+            co_purchase.count_together({}, codes)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_asset_says_what_to_do_about_too_many_products(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(co_purchase, "MOST_PRODUCTS", 23)
+    world, week = FeatureWorld(tmp_path, 38), week_keys(38)[-1]
+    world.publish({0: baskets_rows(1)[0], **{later: [] for later in range(1, 38)}})
+    told = reason_of_failure(world.run(asset.build(world.settings), week))
+    assert "24 products in the train weeks, and at most 23 are counted" in told
 
 
 def test_a_file_whose_dictionary_names_products_without_a_row_is_read(tmp_path: Path) -> None:

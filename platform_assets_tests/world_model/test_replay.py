@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_assets.core.statistics import paired_difference
-from platform_assets.world_model import judgement, replay, replay_tables
+from platform_assets.world_model import judgement, replay, replay_summary, replay_tables
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.tensor_cache import TensorCache
 from platform_assets_tests.world_model.evaluation_world import items_of, plant, write_model
@@ -104,7 +104,7 @@ def test_the_summary_is_what_the_rows_say(columns: dict[str, Any], summary: dict
         assert {"look_up", "majority"} <= found.keys()
 
 
-@pytest.mark.parametrize("by", list(replay_tables.TABLES))
+@pytest.mark.parametrize("by", list(replay_summary.TABLES))
 def test_groups_add_up_to_the_whole(by: str, summary: dict[str, Any]) -> None:
     groups = summary["tables"][by].values()
     assert sum(group["baskets"] for group in groups) == summary["rows"]
@@ -174,14 +174,14 @@ def test_weeks_that_repeat_earlier_baskets_are_named_and_judged_apart(output: Pa
     scores = pq.read_table(output / replay.SCORES)
     weeks = np.array(scores["week"].to_pylist())
     first = weeks[0]
-    copied = replay_tables.summary_of(
+    copied = replay_summary.summary_of(
         scores.set_column(scores.column_names.index("repeated"), "repeated", [(weeks == first).tolist()])
     )
     assert copied["copied_weeks"] == [first]
     hits = (scores["candidate_hit_at_10"].to_numpy() - scores["baseline_hit_at_10"].to_numpy())[weeks != first]
     assert copied["hit_at_10_above_mixture_in_other_weeks"]["estimate"] == pytest.approx(hits.mean())
     assert "repeat customers' earlier baskets: 1" in replay.table(copied)
-    everywhere = replay_tables.summary_of(
+    everywhere = replay_summary.summary_of(
         scores.set_column(scores.column_names.index("repeated"), "repeated", [[True] * len(weeks)])
     )
     assert everywhere["hit_at_10_above_mixture_in_other_weeks"] == {}

@@ -13,7 +13,7 @@ import pytest
 
 from platform_assets.core.folders import fetch_folder, files_of
 from platform_assets.core.lake import Address, Lake, Lineage
-from platform_assets.world_model import cache_files, cache_pictures, cache_quality
+from platform_assets.world_model import cache_files, cache_leaks, cache_pictures, cache_quality
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.tensor_cache import TensorCache, TensorCacheError
 from platform_assets_tests.world_model.small_cache import write_small_cache
@@ -109,7 +109,7 @@ def test_the_small_cache_of_the_tests_passes_the_checks_of_a_real_one(folder: Pa
     )
     for each in (folder, tiny):
         assert cache_quality.arrays_whole(each).passed
-        outcome = cache_quality.no_leak(TensorCache(each))
+        outcome = cache_leaks.no_leak(TensorCache(each))
         assert outcome.passed, outcome.reason
 
 
@@ -140,8 +140,53 @@ def copy(folder: Path, tmp_path: Path) -> Path:
 def test_a_truncated_array_is_refused_by_its_sizes(copy: Path) -> None:
     path = copy / "train" / "items.npy"
     os.truncate(path, path.stat().st_size - 2)
-    with pytest.raises(TensorCacheError, match=r"items\.npy has [\d,]+ bytes of [\d,]+: copy the cache again"):
+    with pytest.raises(
+        TensorCacheError, match=r"items\.npy has [\d,]+ bytes of [\d,]+: it is a copy: copy it again, or fetch it again"
+    ):
         TensorCache(copy)
+
+
+def test_what_is_not_whole_in_a_lake_is_to_be_removed_from_its_revision_folder_and_what_is_lost_made_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    revision = lake.publish_files(ADDRESS, files_of(folder), Lineage()).revision
+    published = tmp_path / "lake" / ADDRESS.path
+    linked = fetch_folder(lake, revision, tmp_path / "step" / "cache")
+    path = published / revision.file("train/items.npy").path
+    os.truncate(path, path.stat().st_size - 2)
+    kept = published / "revisions" / revision.digest
+    assert path.is_relative_to(kept)
+    for opened in (published, linked):
+        with pytest.raises(TensorCacheError) as caught:
+            TensorCache(opened)
+        assert str(caught.value).endswith(
+            f"remove this file, which lies in the lake's revision folder {kept}, then materialise world_model/tensor_cache of "
+            f"{ADDRESS.partition} again; one that is there in its full size is not written again"
+        )
+
+    # And so it is: altered in its full size and left in place it stays as it is, removed it comes back.
+    path.write_bytes((folder / "train" / "items.npy").read_bytes()[:-1] + b"?")
+    lake.publish_files(ADDRESS, files_of(folder), Lineage())
+    with pytest.raises(TensorCacheError, match="has other bytes than were written: remove this file"):
+        TensorCache(published, verify=True)
+    path.unlink()
+    with pytest.raises(
+        TensorCacheError, match=rf"items.npy is missing: it belongs to .*{revision.digest}: materialise"
+    ):
+        TensorCache(published)
+    lake.publish_files(ADDRESS, files_of(folder), Lineage())
+    assert TensorCache(published, verify=True).fingerprint == TensorCache(folder).fingerprint
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'", b"no array"])
+def test_a_file_of_the_right_size_that_is_no_array_is_refused_when_it_is_read(copy: Path, content: bytes) -> None:
+    path = copy / "prices.npy"
+    path.write_bytes(content.ljust(path.stat().st_size, b" "))
+    with pytest.raises(
+        TensorCacheError, match=r"prices\.npy cannot be read .*: it is a copy: copy it again, or fetch it again"
+    ):
+        TensorCache(copy).table("prices")
 
 
 @pytest.mark.parametrize("name", ["prices.npy", "test/labels.npy", "train_samples.parquet"])
@@ -163,7 +208,7 @@ def test_a_folder_without_its_documents_is_no_cache(copy: Path, name: str) -> No
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"version": 1}', '{"version": 1, "files": 3, "weeks": []}'])
 def test_a_document_that_is_none_is_refused(copy: Path, text: str) -> None:
     (copy / layout.CACHE).write_text(text)
-    with pytest.raises(TensorCacheError, match=r"copy the cache again|materialise world_model/tensor_cache again"):
+    with pytest.raises(TensorCacheError, match=r"copy it again|materialise world_model/tensor_cache again"):
         TensorCache(copy)
 
 

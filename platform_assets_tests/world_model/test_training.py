@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,16 @@ from typing import Any
 import pytest
 import torch
 
+from platform_assets.training.devices import pinned, resolved
 from platform_assets.training.errors import LossNotFinite, OtherFingerprint, TrainingError
 from platform_assets.training.options import field_docs
+from platform_assets.training.work_folder import WorkFolder
 from platform_assets.world_model import network, trained_model, training, training_inputs, training_options
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.fitting import HiddenProducts
 from platform_assets.world_model.tensor_cache import TensorCache
-from platform_assets.world_model.training_options import TrainingOptions, fingerprint, pinned, resolved
+from platform_assets.world_model.training_options import TrainingOptions, fingerprint
+from platform_assets_tests.imported_sources import TRAINING_DECIDES_NOTHING, deciding_sources
 from platform_assets_tests.world_model.small_cache import write_small_cache
 from platform_assets_tests.world_model.small_training import contents, small_options, words
 
@@ -46,7 +47,7 @@ def trained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trai
 
 
 def opened(options: TrainingOptions) -> training_inputs.Inputs:
-    return training_inputs.read_inputs(resolved(options), training_inputs.work_folder(options))
+    return training_inputs.read_inputs(resolved(options), WorkFolder.of(options))
 
 
 def test_a_training_leaves_a_whole_model_folder_and_tells_of_every_epoch(trained: Any) -> None:
@@ -63,7 +64,7 @@ def test_a_training_leaves_a_whole_model_folder_and_tells_of_every_epoch(trained
     assert metrics["val_loss"] == min(each["val_loss"] for each in history["epochs"])
     assert (metrics["baskets_train"], metrics["baskets_validation"]) == (97, 40)
     assert result.metrics == metrics
-    assert result.baskets_per_second
+    assert result.rates["baskets_per_second"]
     assert result.parameters["learning_rate"] == options.learning_rate
     assert result.parameters["max_seq_len"] == 50
 
@@ -86,8 +87,8 @@ def test_it_learns_the_products_and_says_so(tmp_path: Path) -> None:
     result = training.train(small_options(cache, tmp_path / "model", epochs=3, learning_rate=0.01))
     assert result.epochs[-1]["train_loss"] < result.epochs[0]["train_loss"]
     assert trained_model.judge_loss(result.metrics).passed
-    assert not trained_model.judge_loss({**result.metrics, "val_loss": 99.0}).passed
-    assert not trained_model.judge_loss({**result.metrics, "val_loss": None}).passed
+    assert not trained_model.judge_loss({**result.metrics, "val_loss_of_part": 99.0}).passed
+    assert not trained_model.judge_loss({**result.metrics, "val_loss_untuned": None}).passed
 
 
 def test_overfitted_to_a_few_baskets_the_network_alone_beats_popularity(cache: Path, tmp_path: Path) -> None:
@@ -118,13 +119,13 @@ def test_the_same_training_writes_the_same_bytes_wherever_it_runs(trained: Any, 
 def test_a_second_run_finds_everything_done(trained: Any) -> None:
     options, _, _, _ = trained
     before = contents(options.output)
-    assert training.train(options).baskets_per_second is None
+    assert training.train(options).rates == {}
     assert contents(options.output) == before
 
 
 def test_a_work_folder_of_another_training_is_refused(trained: Any) -> None:
     options, _, _, _ = trained
-    with pytest.raises(OtherFingerprint, match=r"Name another --work folder"):
+    with pytest.raises(OtherFingerprint, match=r"other inputs, options, .* Name another --work folder"):
         training.train(replace(options, learning_rate=1e-4))
 
 
@@ -135,7 +136,10 @@ def test_the_command_says_in_one_line_what_is_wrong(
     shutil.copytree(cache, torn)
     with (torn / "train" / "items.npy").open("r+b") as file:
         file.truncate(100)
-    cases = {tmp_path / "nothing": "is no tensor cache", torn: r"items\.npy has 100 bytes of .* copy the cache again"}
+    cases = {
+        tmp_path / "nothing": "is no tensor cache",
+        torn: r"items\.npy has 100 bytes of .* it is a copy: copy it again",
+    }
     for place, expected in cases.items():
         assert training.main(words(small_options(place, tmp_path / "out"))) == 1
         (line,) = capsys.readouterr().err.splitlines()
@@ -176,12 +180,75 @@ def test_a_loss_that_is_not_a_number_leaves_no_model(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_bounded_full_validation_looks_at_the_same_baskets_in_every_epoch(cache: Path, tmp_path: Path) -> None:
+    options = small_options(
+        cache, tmp_path / "model", full_validation_baskets=10, quick_validation_batches=1, batch_size=4
+    )
+    said: list[str] = []
+    result = training.train(options, report=said.append)
+    assert said[:2] == [
+        "baskets: train 97, validation 40",
+        "after every epoch 10 of the validation baskets are looked at, always the same",
+    ]
+    assert (result.metrics["baskets_validation"], result.metrics["full_validation_baskets"]) == (40, 10)
+    assert result.parameters["full_validation_baskets"] == 10
+    inputs = opened(options)
+    ids = inputs.validation.arrays.basket_id.tolist()
+    assert set(inputs.full_validation.arrays.basket_id.tolist()) < set(ids)
+    model, _ = network.load(options.output, TensorCache(cache))
+    data = training._data(inputs)
+    module = HiddenProducts(model, inputs.train.encoder_on, training._module(inputs, data).optimisation, 0).eval()
+    with torch.no_grad():
+        sums = torch.stack([module.measure(batch) for batch in data.val_dataloader()])
+    assert len(sums) == 3
+    loss, part = sums.sum(0), sums[0]
+    assert float(loss[0] / loss[1]) == pytest.approx(result.metrics["val_loss"], rel=1e-5)
+    assert float(part[0] / part[1]) == pytest.approx(result.metrics["val_loss_of_part"], rel=1e-5)
+
+
+def test_before_the_first_step_only_the_quick_part_is_looked_at(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    whole = HiddenProducts.validation_step
+
+    def counted(self: HiddenProducts, batch: Any, batch_idx: int) -> None:
+        looks.append("before" if self.trainer.sanity_checking else "after")
+        whole(self, batch, batch_idx)
+
+    monkeypatch.setattr(HiddenProducts, "validation_step", counted)
+    options = small_options(cache, tmp_path / "model", batch_size=8, quick_validation_every=0)
+    result = training.train(options)
+    assert (looks.count("before"), looks.count("after")) == (2, 2 * 5)
+    assert trained_model.judge_loss(result.metrics).reason.startswith(
+        f"validation loss {result.metrics['val_loss_of_part']:.4f}, of the untrained network"
+    )
+
+
+def test_without_validation_baskets_it_says_what_to_do_about_it(tmp_path: Path) -> None:
+    cache = write_small_cache(tmp_path / "cache", baskets=(64, 0, 5), longest=6)
+    options = small_options(cache, tmp_path / "model", epochs=1)
+    with pytest.raises(TrainingError, match=r"needs validation baskets, .* materialise .* or give --patience 0$"):
+        training.train(options)
+    result = training.train(replace(options, patience=0))
+    assert result.metrics["val_loss"] is None
+    outcome = trained_model.judge_loss(result.metrics)
+    assert (outcome.passed, outcome.warning) == (False, True)
+    assert outcome.reason.startswith("the validation weeks have no basket")
+
+
+def test_without_train_baskets_nothing_is_trained(tmp_path: Path) -> None:
+    cache = write_small_cache(tmp_path / "cache", baskets=(0, 9, 5), longest=6)
+    with pytest.raises(TrainingError, match=r"has no train basket: name the cache of a later week, or materialise"):
+        training.train(small_options(cache, tmp_path / "model"))
+
+
 CHANGES: dict[str, Any] = {
     "batch_size": 3, "epochs": 9, "learning_rate": 0.1, "weight_decay": 0.5, "warmup": 0.5, "gradient_clip": 0.0, "seed": 4,
     "width": 8, "heads": 1, "layers": 4, "dropout": 0.5, "mask_probability": 0.5, "max_length": 9, "purchase_history": 7,
     "auxiliary": ("mission_type=0.5",), "with_trip": True, "without_price": True, "without_customer": True,
     "without_time": True, "without_segments": True, "without_mixture": True, "precision": "bf16-mixed", "compile": True,
-    "quick_validation_every": 5, "quick_validation_batches": 7, "patience": 1,
+    "quick_validation_every": 5, "quick_validation_batches": 7, "full_validation_baskets": 9, "patience": 1,
 }  # fmt: skip
 PLACES: dict[str, Any] = {
     "tensor_cache": Path("x"), "output": Path("x"), "work": Path("x"), "threads": 7, "devices": 2, "accelerator": "cuda",
@@ -204,7 +271,7 @@ def test_another_cache_is_another_training_and_auto_must_be_resolved() -> None:
     assert fingerprint(PLAIN, "c") != fingerprint(PLAIN, "d")
     with pytest.raises(ValueError, match="resolve the options first"):
         fingerprint(replace(PLAIN, precision="auto"), "c")
-    assert pinned(resolved(PLAIN)) == {"precision": "32-true", "accelerator": "cpu"}
+    assert pinned(resolved(PLAIN), PLAIN.dropout) == {"precision": "32-true", "accelerator": "cpu"}
 
 
 def test_the_asset_and_the_program_take_the_same_fingerprint(trained: Any, cache: Path) -> None:
@@ -225,6 +292,7 @@ def test_every_option_is_explained_and_one_that_cannot_be_is_named() -> None:
         ({"epochs": 0}, "--epochs must be 1 or more"), ({"learning_rate": 2.0}, "--learning_rate must be between"),
         ({"accelerator": "gpu"}, "--accelerator is one of"), ({"dropout": 1.0}, "--dropout must be"),
         ({"width": 10}, "--width must be a multiple of --heads"), ({"patience": -1}, "--patience must be 0 or more"),
+        ({"full_validation_baskets": -1}, "--full_validation_baskets must be 0 or more"),
         ({"auxiliary": ("mood=1",)}, "--auxiliary has no task mood: they are mission_type"),
         ({"auxiliary": ("basket_size",)}, "as in basket_size=0.1, not basket_size"),
         ({"auxiliary": ("basket_size=0",)}, "basket_size must have a weight above 0"),
@@ -246,30 +314,12 @@ KINDS = ("plain", "compiled")
 # What names, shows, stores, checks or registers, but computes nothing of a model.
 DECIDES_NOTHING = {
     "world_model": {"registration", "trained_model", "training_record"},
-    "training": {"errors", "libraries", "memory", "options", "output", "plots", "program", "progress", "settled", "threads"},
+    "training": TRAINING_DECIDES_NOTHING,
 }  # fmt: skip
 
 
 def test_the_code_version_covers_every_module_that_decides_a_number() -> None:
-    package = Path(training_options.__file__).parents[1]
-    found, left = set(), [package / "world_model" / "training.py"]
-    while left:
-        path = left.pop()
-        if path in found:
-            continue
-        found.add(path)
-        left += [each for each in imported(path, package) if each.stem not in DECIDES_NOTHING[each.parent.name]]
-    assert found == set(training_options.SOURCES)
-
-
-def imported(path: Path, package: Path) -> Iterator[Path]:
-    """The modules of the world model's and the training's rooms that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names)):
-                file = package.parent.joinpath(*name.split(".")).with_suffix(".py")
-                if file.is_file() and file.parent.name in DECIDES_NOTHING:
-                    yield file
+    assert deciding_sources(Path(training.__file__), DECIDES_NOTHING) == set(training_options.SOURCES)
 
 
 @pytest.mark.slow
