@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import sqlglot
 import yaml
+from sqlglot import expressions
 
 from platform_assets.core import transform
 
@@ -128,7 +129,7 @@ def test_transforms_keep_to_the_sql_that_a_second_engine_runs(path: Path) -> Non
         words = set(re.findall(r"(\w+)\s*\(", step.query.sql(dialect="duckdb").lower()))
         assert not words & NOT_PORTABLE
         assert "ASOF" not in spark.upper().replace("AS_OF", "")
-        ordered = [node for node in step.query.find_all(sqlglot.exp.ArrayAgg) if node.find(sqlglot.exp.Order)]
+        ordered = [node for node in step.query.find_all(expressions.ArrayAgg) if node.find(expressions.Order)]
         assert not ordered, "the order inside an aggregate is lost on the way: sort the list instead"
 
 

@@ -56,6 +56,27 @@ def local_manifest(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+def remedy(path: Path, asset: str) -> str:
+    """What to do about a file of an asset that is not whole, by where it lies: in the lake on this machine, or in a copy."""
+    revision = _revision_folder(path)
+    if revision is None:
+        return f"it is a copy: copy it again, or fetch it again from the lake's {asset}"
+    again = f"materialise {asset} of {revision.parent.parent.name} again"
+    if not path.exists():
+        return f"it belongs to the lake's revision folder {revision}: {again}"
+    # Of a digest that is published already the lake looks at the files' sizes alone.
+    rule = "one that is there in its full size is not written again"
+    return f"remove this file, which lies in the lake's revision folder {revision}, then {again}; {rule}"
+
+
+def _revision_folder(path: Path) -> Path | None:
+    """Of a file that lies in a published folder, or is a link to one there, the folder of its revision."""
+    found = path.resolve()
+    revisions = (parent for parent in found.parents if parent.name == "revisions" and local_manifest(parent.parent))
+    home = next(revisions, None)
+    return home / found.relative_to(home).parts[0] if home else None
+
+
 def local_file(path: Path, name: str) -> Path:
     """The file that a path on a command line stands for: itself, or of a folder the file of this name, where its manifest says."""
     if not path.is_dir():

@@ -6,6 +6,7 @@ in the code base reads the environment for its own settings, and nothing here op
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Settings:
     retail_end: date | None
     retail_source: str
     retail_retrain_weeks: int
+    retail_training_options: Mapping[str, str]
     retail_gate_rows: int
     retail_gate_customers: int
 
@@ -79,6 +81,9 @@ class Settings:
             retail_end=retail_end or (None if retail_start else RETAIL_END),
             retail_source=environ.get("PLATFORM_RETAIL_SOURCE") or str(home / "retail"),
             retail_retrain_weeks=_read_integer(environ, "PLATFORM_RETAIL_RETRAIN_WEEKS", 4, least=1),
+            retail_training_options=_read_options(
+                environ, "PLATFORM_RETAIL_TRAINING_OPTIONS", '{"epochs": 6, "learning_rate": 0.001}'
+            ),
             retail_gate_rows=_read_integer(environ, "PLATFORM_RETAIL_GATE_ROWS", 1000, least=1),
             retail_gate_customers=_read_integer(environ, "PLATFORM_RETAIL_GATE_CUSTOMERS", 250, least=2),
         )
@@ -125,6 +130,29 @@ def _read_integer(environ: Mapping[str, str], name: str, default: int, least: in
     if not text.isdigit() or int(text) < least:
         raise SettingError(f"{name} is {text!r}; write a whole number of {least} or more")
     return int(text)
+
+
+def _read_options(environ: Mapping[str, str], name: str, example: str) -> dict[str, str]:
+    """A program's options as its command line takes them, from a JSON object of texts, numbers, switches and lists of texts."""
+    try:
+        found = json.loads(environ.get(name) or "{}")
+        if not isinstance(found, dict):
+            raise ValueError
+        return {option: _read_option(value) for option, value in found.items()}
+    except ValueError:
+        raise SettingError(
+            f"{name} is {environ[name]!r}; write a JSON object of the program's options, such as '{example}'"
+        ) from None
+
+
+def _read_option(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ",".join(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError
 
 
 def _read_flag(environ: Mapping[str, str], name: str) -> bool:

@@ -20,6 +20,8 @@ from platform_assets.core.quality import Outcome, to_details
 from platform_assets.core.registered_model import MODEL_DIGEST, RegisteredModel
 from platform_assets.core.step import Step, words
 from platform_assets.core.tracking import Run
+from platform_assets.core.trained_on import TrainedOn
+from platform_assets.core.training_metrics import read_metrics
 
 # Where a program writes and reports: decided here, whatever is trained.
 _WHERE = frozenset({"output", "work", "mlflow_run", "register"})
@@ -63,8 +65,8 @@ class Trained:
 class WeeklyTraining(ABC, Generic[Inputs]):
     """`given` are options of the training's command line, `work` is where its state is kept.
 
-    The program takes `--output` (the model folder, there whole or not at all), `--work` (its checkpoints) and `--mlflow_run`,
-    and tells its `fingerprint`.
+    The program takes `--output` (the model folder, there whole or not at all, with a metrics.json), `--work` (its checkpoints)
+    and `--mlflow_run`, and tells its `fingerprint`.
     """
 
     model: ClassVar[RegisteredModel]
@@ -104,20 +106,16 @@ class WeeklyTraining(ABC, Generic[Inputs]):
         """
 
     @abstractmethod
-    def fetch(self, run: Run) -> list[str]:
-        """Bring the inputs to this machine and log them on the run; returns the words of the command line that name them."""
+    def fetch(self) -> list[str]:
+        """Bring the inputs to this machine; returns the words of the command line that name them."""
 
     @abstractmethod
-    def tags(self) -> dict[str, str]:
-        """Of the run and of the version: `RegisteredModel.tags`, and what the inputs are found by."""
+    def trained_on(self) -> TrainedOn:
+        """The inputs, as a training without an asset says them too."""
 
     @abstractmethod
     def options_on_record(self) -> Any:
         """The options as the lineage keeps them, advice included."""
-
-    @abstractmethod
-    def read_metrics(self, folder: Path) -> Mapping[str, Any]:
-        """What a model folder says of its training."""
 
     @abstractmethod
     def judge(self, metrics: Mapping[str, Any]) -> list[Outcome]:
@@ -142,7 +140,7 @@ class WeeklyTraining(ABC, Generic[Inputs]):
                 publication = self._publish(made)
                 version = self._register(made, publication, run)
         known = model.register_policy_versions(step.tracking, step.warehouse)[version]
-        metrics = self.read_metrics(made)
+        metrics = read_metrics(made)
         agreement = model.judge_agreement(step.tracking, step.warehouse, "registered")
         shutil.rmtree(work, ignore_errors=True)
         # As published: where the program wrote it, it is gone now.
@@ -159,7 +157,8 @@ class WeeklyTraining(ABC, Generic[Inputs]):
     def _train(self, work: Path, run: Run) -> Path:
         """Run the program, or go on where a killed one stopped; returns the model folder."""
         where = {"output": str(work / "model"), "work": str(work / "checkpoints"), "mlflow_run": run.run_id}
-        told = self.step.run_program(self.program, [*self.fetch(run), *words({**where, **self.options})])
+        self.trained_on().log(run)
+        told = self.step.run_program(self.program, [*self.fetch(), *words({**where, **self.options})])
         if told["fingerprint"] != self.fingerprint:
             raise OtherTraining(
                 f"the program trained {told['fingerprint'][:12]}, not {self.fingerprint[:12]}: its inputs, code or libraries "
@@ -168,7 +167,7 @@ class WeeklyTraining(ABC, Generic[Inputs]):
         return work / "model"
 
     def _publish(self, made: Path) -> Publication:
-        judged = to_details(self.judge(self.read_metrics(made)))
+        judged = to_details(self.judge(read_metrics(made)))
         lineage = Lineage(
             inputs=tuple(revision.as_input() for revision in self.inputs.revisions),
             code_version=self.code_version, run_id=self.step.run_id,
@@ -183,7 +182,8 @@ class WeeklyTraining(ABC, Generic[Inputs]):
 
     def _all_tags(self) -> dict[str, str]:
         return {
-            **self.tags(),
+            **self.model.tags(self.step.warehouse, self.fingerprint),
+            **self.trained_on().tags(),
             "dagster_run_id": self.step.run_id,
             "dagster_asset": self.address.asset,
             "dagster_partition": self.step.partition,

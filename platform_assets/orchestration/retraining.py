@@ -1,19 +1,21 @@
 """The sensor that requests a training once a new week, and all that its training reads, is there and passed its checks.
 
 What belongs here: which weeks are new, which of them wait and for what, and whether enough is new. What does not: what a
-pipeline trains and reads, which it says itself, and whether the result is good; replay and judgement follow the model by
+pipeline trains and reads, which it says itself, with which options, and whether the result is good; replay and judgement follow the model by
 their automation condition.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
+from platform_assets.core.lake import Revision
 from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import finished_materializations
 from platform_assets.orchestration.resources import LakeResource
@@ -30,6 +32,8 @@ class Dataset:
     failed: tuple[str, ...] = ()
     waits_for: str = ""
     """What else a training of this week reads and is missing or failed its checks, for people; empty: the week is ready."""
+    is_trained: bool = False
+    """Whether its model is published already, made of what a training would read now (`is_made_of`): somebody trained it."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ class Cursor:
             self.inherited_week = max(self.inherited_week, week)
         return week
 
-    def request(self, week: str, say: Callable[[str], None]) -> None:
-        """A training of the week is requested: it and those before it wait no longer."""
+    def trained(self, week: str, say: Callable[[str], None]) -> None:
+        """A training of the week is requested, or was done: it and those before it wait no longer."""
         if behind := sorted(older for older in self.new_rows if older < week):
             say(f"no training of their own for {', '.join(behind)}: {week} is newer")
         self.last_week = week
@@ -94,10 +98,12 @@ def retrain(
     job: str,
     policy: Policy,
     reader: Callable[[LakeResource], Callable[[str], Dataset | None]],
+    run_config: Mapping[str, Any] | None = None,
 ) -> dg.SensorDefinition:
     """Run `job` for each new week of `dataset` that is ready and due, in order.
 
-    `reader(lake)` gives a function that tells a week's current dataset; it lives for one tick.
+    `reader(lake)` gives a function that tells a week's current dataset; it lives for one tick. `run_config` is every run's, as
+    the Launchpad takes it.
 
     - Every materialisation since the cursor is looked at, so that a burst of weeks between two ticks loses none.
     - A week whose own dataset failed a check is out: mended, it is materialised and seen again. One that passed and lacks
@@ -108,6 +114,8 @@ def retrain(
       looked through first, and however many of them are ready at a tick, the newest alone is requested. Nobody wants a
       model of each week of last year. A sensor whose first tick found no dataset inherits nothing: a backfill that comes
       later is trained on week by week, like any burst.
+    - A week that is due and that somebody trained already is not trained again: it counts as the last training, and its model
+      stays whatever options it has.
     - A request's run key is the week and its digest: a tick that failed half-way asks for the same again, and Dagster drops
       what it has.
     """
@@ -129,7 +137,7 @@ def retrain(
             context.log.info(sentence)
         nothing = "; ".join(said[-SAID:]) or "no new week that passed its checks is due for training"
         return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=key, partition_key=week) for week, key in requests],
+            run_requests=[dg.RunRequest(key, run_config, partition_key=week) for week, key in requests],
             cursor=cursor.write(),
             skip_reason=None if requests else nothing,
         )
@@ -156,9 +164,32 @@ def due(
         return []
     for week in _in_turn(cursor, policy):
         if week > cursor.last_week and (found := _ready(cursor, policy, week, read, say)):
-            requests.append((week, f"{week}:{found.digest}"))
-            cursor.request(week, say)
+            if found.is_trained:
+                say(f"{week} is trained on already: its model is published, of what a training would read now")
+            else:
+                requests.append((week, f"{week}:{found.digest}"))
+            cursor.trained(week, say)
     return requests
+
+
+def is_made_of(
+    made: Revision, read: Iterable[Revision], current: Callable[[dg.AssetKey, str], Revision | None],
+    through: Collection[dg.AssetKey] = (),
+) -> bool:  # fmt: skip
+    """Whether a revision names all that would be `read` for it now, and nothing that was published anew since.
+
+    Inputs that are of an asset in `through` are asked the same: what the training's job makes itself, it would make anew.
+    """
+    if not {each.as_input() for each in read} <= set(made.lineage.inputs):
+        return False
+    for each in made.lineage.inputs:
+        key = dg.AssetKey.from_user_string(each.asset)
+        found = current(key, each.partition)
+        if found is None or found.digest != each.digest:
+            return False
+        if key in through and not is_made_of(found, (), current, through):
+            return False
+    return True
 
 
 def _in_turn(cursor: Cursor, policy: Policy) -> list[str]:

@@ -10,15 +10,13 @@ not belong here: what is read (`planner.training_inputs`), rows (`planner.traini
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from platform_assets.planner.training_options import TrainingOptions, advised, resolved
+from platform_assets.planner.training_options import PROGRAM, TrainingOptions, advised
 from platform_assets.training import devices
 
 if TYPE_CHECKING:
@@ -27,25 +25,18 @@ if TYPE_CHECKING:
     from platform_assets.planner.training_rows import TrainingRows
     from platform_assets.training.data import TrainingData
     from platform_assets.training.history import EpochListener
+    from platform_assets.training.record import TrainingResult
     from platform_assets.training.trainer import Fitted, Run
 
+_LESS_MEMORY = (
+    "lower it and raise accumulate by the same factor (the result stays the same), switch on gradient checkpointing, shorten "
+    "max_length, or load the base in nf4"
+)
+_MORE_HOUSEHOLDS = "early stopping needs validation rows, and there are none: add datasets or switch it off"
 _LESS_WEIGHTS = (
     "end what else holds memory there, name a smaller base model, or load it in less: --precision bf16-mixed, or on CUDA "
     "--quantization nf4"
 )
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training made; `epochs` are the metrics of each, `tokens_per_second` is of this process's own steps, if any."""
-
-    folder: Path
-    fingerprint: str
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, Any]
-    epochs: tuple[Mapping[str, float], ...]
-    tokens_per_second: float | None
-    is_first_rank: bool
 
 
 def train(
@@ -64,13 +55,11 @@ def _opened(options: TrainingOptions) -> Iterator[Inputs]:
     """What is trained on, while no other program works in the folder."""
     from platform_assets.planner import training_inputs
     from platform_assets.planner.model_documents import PLANNER
-    from platform_assets.training.output import require_replaceable
     from platform_assets.training.settled import settle_threads
+    from platform_assets.training.work_folder import WorkFolder
 
-    require_replaceable(options.output, PLANNER)
-    work = training_inputs.work_folder(options)
-    with nullcontext() if devices.is_follower() else work.held():
-        inputs = training_inputs.read_inputs(resolved(options), work)
+    with WorkFolder.begun(options, PLANNER) as work:
+        inputs = training_inputs.read_inputs(devices.resolved(options), work)
         settle_threads(work, inputs.fingerprint, options.threads, inputs.options.devices)
         yield inputs
 
@@ -86,15 +75,13 @@ def _train(inputs: Inputs, listeners: Sequence[EpochListener], say: Callable[[st
     data = _data(inputs, *sides)
     metrics = training_output.counts(rows, *sides)
     say("rows: " + ", ".join(f"{name} {count}" for name, count in metrics.items()))
-    fitted = trainer.fit(module, data, _run(options), inputs.work, say, listeners)
+    remedies = trainer.Remedies(_LESS_MEMORY, _MORE_HOUSEHOLDS)
+    fitted = trainer.fit(module, data, _run(options), inputs.work, say, listeners, remedies=remedies)
     metrics |= training_output.losses(fitted)
     if fitted.is_first_rank:
         _write(inputs, module, sides, fitted, metrics)
         say(f"wrote {options.output}")
-    return TrainingResult(
-        options.output, inputs.fingerprint, inputs.parameters(), metrics,
-        tuple(epoch.metrics for epoch in fitted.history.epochs), fitted.per_second or None, fitted.is_first_rank,
-    )  # fmt: skip
+    return fitted.result(options.output, inputs.fingerprint, inputs.parameters(), metrics)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,59 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from platform_assets.planner import training_record
     from platform_assets.planner.model_documents import ModelError
     from platform_assets.planner.training_rows import TrainingRowsError
-    from platform_assets.training import program
-    from platform_assets.training.errors import TrainingError
-    from platform_assets.training.settled import leave_the_talking_to_the_first
+    from platform_assets.training import command
 
     disable_progress_bar()
-    follows = leave_the_talking_to_the_first()
-    parser = _parser()
-    parsed = parser.parse_args(arguments)
-    try:
-        chosen = _options(parser, parsed, arguments)
-    except (ValueError, ModelError) as error:
-        parser.error(str(error))
-
-    def work() -> Mapping[str, Any]:
-        say = program.say if not follows else lambda text: None
-        with (
-            _opened(chosen) as inputs,
-            training_record.recording(inputs, parsed.mlflow_run, parsed.register, follows) as record,
-        ):
-            result = _train(inputs, [record.on_epoch], say)
-            record.finish(result)
-            versions = record.register(inputs, result.folder)
-        if versions:
-            program.say("registered: " + ", ".join(f"{name} {number}" for name, number in versions.items()))
-        rate = {"tokens_per_second": round(result.tokens_per_second)} if result.tokens_per_second else {}
-        told = {"folder": str(result.folder), "fingerprint": result.fingerprint, "metrics": result.metrics}
-        return {**told, **rate, **versions}
-
-    return program.run(work, (TrainingError, TrainingRowsError, ModelError))
+    program = command.Command(
+        PROGRAM, "Fine-tune the planner's model on weekly datasets.", TrainingOptions, _opened, training_record.subject,
+        lambda inputs, record, say: _train(inputs, [record.on_epoch], say), (ModelError, TrainingRowsError), _advised,
+    )  # fmt: skip
+    return command.run(program, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from platform_assets.training import options
-
-    parser = argparse.ArgumentParser(
-        prog="python -m platform_assets.planner.training",
-        description="Fine-tune the planner's model on weekly datasets.",
-    )
-    options.add_arguments(parser, TrainingOptions)
-    parser.add_argument("--mlflow_run", default="", help="an open MLflow run to log to; whoever opened it ends it")
-    parser.add_argument("--register", action="store_true", help="log to a run of its own, and register the model")
-    return parser
-
-
-def _options(
-    parser: argparse.ArgumentParser, parsed: argparse.Namespace, arguments: Sequence[str] | None
-) -> TrainingOptions:
-    """The options of a command line, with its base's advice where it leaves one open."""
+def _advised(parsed: Namespace, given: Sequence[str]) -> Sequence[str]:
+    """A command line with its base's advice where it leaves an option open."""
     from platform_assets.planner.training_inputs import base_name
-    from platform_assets.training import options
 
-    given = sys.argv[1:] if arguments is None else arguments
-    return options.read(TrainingOptions, parser.parse_args(advised(given, base_name(parsed.model_base))))
+    return advised(given, base_name(parsed.model_base))
 
 
 def _prepare(inputs: Inputs, rows: TrainingRows) -> tuple[FineTuning, tuple[EncodedRows, EncodedRows]]:

@@ -55,11 +55,6 @@ def base_name(model_base: str) -> str:
     return read_base(file.parent).model_base if _is_base(file) else model_base
 
 
-def work_folder(options: TrainingOptions) -> WorkFolder:
-    """Where the training's state is kept."""
-    return WorkFolder(options.work or options.output.with_name(f"{options.output.name}.work"))
-
-
 def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:
     """Read what resolved options point to; a base that is no folder yet is made in the work folder.
 

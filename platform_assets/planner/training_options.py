@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from platform_assets.planner.prompt import PromptFormat
 from platform_assets.training import devices
 from platform_assets.training.libraries import releases
 
+PROGRAM = "platform_assets.planner.training"
 _HERE = Path(__file__).parent
 # Every module of the program that decides a number or a file of the model; a test compares them with what is imported.
 _SOURCES = (
@@ -153,34 +154,13 @@ def advised(given: Sequence[str], model_base: str) -> list[str]:
     return [*words(base_model.advised_options(model_base)), *given]
 
 
-def resolved(options: TrainingOptions) -> TrainingOptions:
-    """The options with what `auto` means here, and all processes of the training as `devices`.
-
-    In bf16 another model comes out than in fp32, and with dropout another one on another device (`fingerprint`). Threads
-    decide last bits only, and so does the device without dropout: a killed training keeps its threads
-    (`training.work_folder`), and may then go on elsewhere where its precision is named.
-    """
-    local, nodes = devices.by_node(options.devices)
-    return replace(
-        options, precision=devices.precision(options.precision, options.accelerator),
-        accelerator=devices.kind(options.accelerator), devices=local * nodes,
-    )  # fmt: skip
-
-
-def pinned(options: TrainingOptions) -> dict[str, str]:
-    """What of resolved options the machine decided and the fingerprint holds: for a program that may run on another."""
-    names = ("precision", "accelerator") if options.lora_dropout else ("precision",)
-    return {name: getattr(options, name) for name in names}
-
-
 def fingerprint(options: TrainingOptions, dataset_digests: Sequence[str], base_digest: str, recipes_digest: str) -> str:
     """Everything that decides what the model is: equal fingerprints are equal models, but for the last bits of sums.
 
     With dropout the kind of device and the number of processes are part of it. Raises ValueError for options that are not
     `resolved`.
     """
-    if devices.AUTO in (options.precision, options.accelerator):
-        raise ValueError("auto is another model on another device: resolve the options first")
+    devices.require_resolved(options)
     apart = _NOT_OF_THE_RESULT if options.lora_dropout else _NOT_OF_THE_RESULT | _OF_DROPOUT
     chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in apart}
     libraries = (*LIBRARIES, "bitsandbytes") if options.quantization else LIBRARIES

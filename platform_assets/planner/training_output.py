@@ -1,8 +1,7 @@
 """The model folder that a training leaves, whole or not at all: adapter, base, catalogue, rows, metrics and their picture.
 
 Only what follows from the inputs is in it: a second training with the same fingerprint, device and threads writes the same
-bytes. Seconds and
-rates are told to whoever called (`planner.training.TrainingResult`).
+bytes. Seconds and rates are told to whoever called (`training.record.TrainingResult`).
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from platform_assets.core.training_metrics import METRICS, UNTUNED
 from platform_assets.planner import fine_tuning, training_rows
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.model_documents import ADAPTER, BASE_FOLDER, PLANNER, BaseModel, Decoding
-from platform_assets.planner.trained_model import METRICS
 from platform_assets.planner.training_options import LIBRARIES, TrainingOptions
 from platform_assets.planner.training_rows import Example, TrainingRows
 from platform_assets.training.history import History
@@ -71,7 +70,7 @@ def losses(fitted: Fitted) -> dict[str, Any]:
         "best_epoch": fitted.best_epoch,
         "train_loss": kept.train_loss,
         "val_loss": kept.val_loss,
-        "val_loss_untuned": fitted.history.untuned,
+        UNTUNED: fitted.history.untuned,
     }
 
 

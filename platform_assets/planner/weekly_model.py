@@ -17,11 +17,13 @@ from platform_assets.core.folders import fetch_dataset, fetch_folder
 from platform_assets.core.lake import Revision
 from platform_assets.core.quality import Outcome
 from platform_assets.core.step import words
-from platform_assets.core.tracking import DatasetReference, Run
+from platform_assets.core.tracking import DatasetReference
+from platform_assets.core.trained_on import TrainedOn
 from platform_assets.core.weekly_training import WeeklyTraining
 from platform_assets.planner import registration, trained_model, training_options, training_record
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.model_documents import BASE, BaseModel
+from platform_assets.training import devices
 
 # Where things lie decides nothing; the program's parser asks for it.
 _SOMEWHERE = {"dataset": ".", "model_base": ".", "recipes": ".", "output": "."}
@@ -45,7 +47,7 @@ class WeeklyModel(WeeklyTraining[Inputs]):
     """`given` goes before the base's own advice."""
 
     model = registration.MODEL
-    program = "platform_assets.planner.training"
+    program = training_options.PROGRAM
     code_version = training_options.CODE_VERSION
     decided = frozenset({*_SOMEWHERE, "revision", "tiny_steps"})
     decided_by = "the week and by planner/base_model"
@@ -59,31 +61,29 @@ class WeeklyModel(WeeklyTraining[Inputs]):
         options = trained_model.read_options(words({**_SOMEWHERE, **self.given}), self._base.model_base)
         digests = sorted(each.digest for each in self.inputs.datasets)
         fingerprint = training_options.fingerprint(options, digests, self._base.identity, self.inputs.recipes.digest)
-        return {**self.given, **training_options.pinned(options)}, fingerprint
+        return {**self.given, **devices.pinned(options, options.lora_dropout)}, fingerprint
 
-    def fetch(self, run: Run) -> list[str]:
+    def fetch(self) -> list[str]:
         """Datasets, base and catalogue."""
         lake, folder = self.step.lake, self.step.folder
         datasets = [fetch_dataset(lake, revision, folder) for revision in self.inputs.datasets]
-        training_record.log_datasets(run, self._references())
         where = {
             "model_base": str(fetch_folder(lake, self.inputs.base, folder / "base")),
             "recipes": str(lake.fetch(self.inputs.recipes, RECIPES, folder)),
         }
         return [*(word for path in datasets for word in ("--dataset", str(path))), *words(where)]
 
-    def tags(self) -> dict[str, str]:
-        """As those of a training without the asset."""
-        newest, base = self._references()[-1], self._base
-        return training_record.tags(self.step.warehouse, self.fingerprint, newest, base.digest, base.revision)
+    def trained_on(self) -> TrainedOn:
+        """The datasets, oldest first, and the base."""
+        datasets = [
+            DatasetReference(each.address.path.removeprefix("datasets/"), each.digest, each.uri, each.rows)
+            for each in self.inputs.datasets
+        ]
+        return training_record.trained_on(datasets, self._base)
 
     def options_on_record(self) -> list[str]:
         """As a command line, with the base's advice."""
         return training_options.advised(words(self.options), self._base.model_base)
-
-    def read_metrics(self, folder: Path) -> Mapping[str, Any]:
-        """What metrics.json says."""
-        return trained_model.read_metrics(folder)
 
     def judge(self, metrics: Mapping[str, Any]) -> list[Outcome]:
         """Whether it learned anything."""
@@ -92,10 +92,3 @@ class WeeklyModel(WeeklyTraining[Inputs]):
     def serving_defaults(self, folder: Path) -> Mapping[str, Any]:
         """How the policy version decodes."""
         return trained_model.serving_defaults(folder)
-
-    def _references(self) -> list[DatasetReference]:
-        """The datasets, oldest first."""
-        return [
-            DatasetReference(each.address.path.removeprefix("datasets/"), each.digest, each.uri, each.rows)
-            for each in self.inputs.datasets
-        ]

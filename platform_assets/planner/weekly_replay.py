@@ -6,19 +6,19 @@ not belong here: planning and scoring rows (`planner.replay`), the records' form
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import compared
+from platform_assets.core import compared, weekly_replay
 from platform_assets.core.compared import Sides
 from platform_assets.core.folders import dataset_version, fetch_dataset
-from platform_assets.core.lake import Address, Lineage, Publication, Revision
-from platform_assets.core.quality import Outcome, to_details
+from platform_assets.core.lake import Address, Revision
 from platform_assets.core.replay_record import run_program
 from platform_assets.core.step import Step, words
-from platform_assets.core.tracking import DatasetReference, Run
+from platform_assets.core.tracking import DatasetReference
+from platform_assets.core.weekly_replay import Replayed, Scored
 from platform_assets.planner import judgement, registration, replay, replay_record
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.replay_record import Recorded
@@ -41,19 +41,6 @@ class Inputs:
         return [self.dataset, self.model, self.recipes, *self.enriched]
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """What a week's replay became."""
-
-    publication: Publication
-    scores: Path
-    summary: Mapping[str, Any]
-    means: Mapping[str, Mapping[str, float]]
-    pictures: Mapping[str, bytes]
-    run: Run
-    outcomes: Sequence[Outcome]
-
-
 @dataclass
 class WeeklyReplay:
     """`options` of the command line: how, not what, is replayed."""
@@ -68,21 +55,16 @@ class WeeklyReplay:
         before = self.step.lake.current(self.address)
         sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
         summary = {**self._replay(sides), "generated_plans": self._generated()}
-        scores = self._output / replay.SCORES
-        outcomes = replay_record.judge(summary, self.inputs.dataset.rows or 0, scores)
-        lineage = Lineage(
-            inputs=tuple(revision.as_input() for revision in self.inputs.revisions),
-            code_version=replay_record.CODE_VERSION, run_id=self.step.run_id,
-            details={**sides.document(), "summary": summary, "checks": to_details(outcomes)},
-        )  # fmt: skip
-        publication = self.step.lake.publish_table(self.address, {replay.SCORES: scores}, lineage, expected=before)
-        means, pinned = judgement.means(scores), self.inputs.dataset
-        version = dataset_version(pinned)
+        scores, pinned = self._output / replay.SCORES, self.inputs.dataset
+        scored = Scored(
+            scores, summary, replay_record.judge(summary, pinned.rows or 0, scores), replay_record.CODE_VERSION
+        )
+        publication = weekly_replay.publish(self.step, self.address, self.inputs.revisions, sides, scored, before)
+        means, version = judgement.means(scores), dataset_version(pinned)
         dataset = DatasetReference(f"planner/{version}", pinned.digest, pinned.uri, pinned.rows)
         recorded = Recorded(sides, version, dataset, publication.revision.digest, means, summary)
         run = recorded.keep(self.step)
-        pictures = recorded.pictures()
-        return Replayed(publication, scores, summary, means, pictures, run, outcomes)
+        return Replayed(publication, scored, means, recorded.pictures(), run)
 
     @property
     def _output(self) -> Path:

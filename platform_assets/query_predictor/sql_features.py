@@ -71,7 +71,11 @@ _TYPE_NAMES = tuple(feature.name for feature in QUERY_TYPE)
 
 def featurise(text: str) -> SqlRow:
     """The features of a text and how it was read. Never raises for what a text holds."""
-    read = sql_tokens.read(text)
+    return featurise_tokens(text, sql_tokens.read(text))
+
+
+def featurise_tokens(text: str, read: Tokens) -> SqlRow:
+    """The same for whoever has the tokens of the text already."""
     shape = sql_tokens.shape(read.types)
     counts, status = _structure(read, shape)
     counts |= _text_counts(text, read, shape) | _query_type(read)

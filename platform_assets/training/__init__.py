@@ -1,4 +1,5 @@
-"""What the neural trainings share: Lightning set-up, exact resume, loss accounting, progress to Dagster Pipes.
+"""What the trainings share: the command and its record in MLflow, Lightning set-up, exact resume, progress to Dagster Pipes.
 
-Imports core, torch and lightning; knows no pipeline and nothing of MLflow. What is trained on what belongs to the pipelines.
+Imports core, torch and lightning, the last two only where there is a network to train; knows no pipeline. What is trained on
+what belongs to the pipelines.
 """

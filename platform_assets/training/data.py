@@ -16,10 +16,11 @@ import lightning as L
 import numpy as np
 
 from platform_assets.training.batches import epoch_batches, ordered_batches, rank_share
-from platform_assets.training.errors import OtherFingerprint
+from platform_assets.training.errors import OTHER, OtherFingerprint
 
 # Where an epoch's number is asked for and none is meant: what is measured must be the same after every epoch.
 NO_EPOCH = -1
+ALL = -1
 
 
 class Collated(NamedTuple):
@@ -89,6 +90,11 @@ class SteppedData(L.LightningDataModule):
         """This rank's shares of the rest of an epoch."""
 
     @property
+    def compared_batches(self) -> int:
+        """The validation batches that are also measured before the first step, the first so many; ALL of them where that is quick."""
+        return ALL
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps; the last one of an epoch may have fewer batches."""
         return -(-self.batches_per_epoch // self.accumulate)
@@ -112,8 +118,7 @@ class SteppedData(L.LightningDataModule):
         if state_dict["fingerprint"] != self.fingerprint:
             raise OtherFingerprint(
                 f"the checkpoint belongs to a training with fingerprint {state_dict['fingerprint'][:12]}, this one has "
-                f"{self.fingerprint[:12]}: other data, base model, options, precision, code or libraries. Use another work "
-                "folder, or empty this one"
+                f"{self.fingerprint[:12]}: {OTHER}. Use another work folder, or empty this one"
             )
         self.position = Position(state_dict["epoch"], state_dict["batches"])
 

@@ -6,8 +6,26 @@ Torch is imported when it is asked, not before: an asset that only reads options
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+
+
+class OnDevices(Protocol):
+    """The options of a training that say where it computes; a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def precision(self) -> str: ...
+    @property
+    def accelerator(self) -> str: ...
+    @property
+    def devices(self) -> int: ...
+
+
+Options = TypeVar("Options", bound=OnDevices)
 
 
 def on_cuda(accelerator: str) -> bool:
@@ -29,6 +47,32 @@ def precision(name: str, accelerator: str) -> str:
     if name != AUTO:
         return name
     return "bf16-mixed" if on_cuda(accelerator) else "32-true"
+
+
+def resolved(options: Options) -> Options:
+    """The options with what `auto` means here, and all processes of the training as `devices`.
+
+    In bf16 another model comes out than in fp32, and with dropout another one on another device. Threads decide last bits
+    only, and so does the device without dropout: a killed training keeps its threads (`training.work_folder`), and may then go
+    on elsewhere where its precision is named.
+    """
+    local, nodes = by_node(options.devices)
+    return replace(
+        options, precision=precision(options.precision, options.accelerator), accelerator=kind(options.accelerator),
+        devices=local * nodes,
+    )  # fmt: skip
+
+
+def require_resolved(options: OnDevices) -> None:
+    """Raises ValueError for options whose fingerprint would be another on another machine."""
+    if AUTO in (options.precision, options.accelerator):
+        raise ValueError("auto is another model on another device: resolve the options first")
+
+
+def pinned(options: OnDevices, dropout: float) -> dict[str, str]:
+    """What of resolved options the machine decided and the fingerprint holds: for a program that may run on another."""
+    names = ("precision", "accelerator") if dropout else ("precision",)
+    return {name: getattr(options, name) for name in names}
 
 
 def own_cuda_device() -> str:

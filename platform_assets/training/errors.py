@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+OTHER = "other inputs, options, precision, code or libraries"
+"""In what two trainings differ that have two fingerprints."""
+
 
 class TrainingError(RuntimeError):
     """A training that cannot start or go on; the message says what to change."""

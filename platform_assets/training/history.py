@@ -65,7 +65,7 @@ class History(L.Callback):
         self.every = every
         self.epochs: list[Epoch] = []
         self.untuned: float | None = None
-        """Validation loss before the first step; None without validation rows."""
+        """Validation loss before the first step, of the data's `compared_batches`; None without validation rows."""
         self._listeners = listeners
         self._entries: list[Step] = []
         self._open: list[Step] = []
@@ -107,9 +107,8 @@ class History(L.Callback):
             self._tell(trainer, number)
 
     def on_sanity_check_end(self, trainer: L.Trainer, pl_module: TargetLossModule) -> None:
-        """The whole validation before the first step; Lightning makes one when it resumes after an epoch, too."""
-        if not self._count:
-            self.untuned = pl_module.validation_loss()
+        """What was measured before the first step; a training that goes on has it from its state."""
+        self.untuned = pl_module.validation_loss()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: TargetLossModule, outputs: Any, batch: Batch, batch_idx: int

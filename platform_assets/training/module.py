@@ -17,14 +17,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from platform_assets.training.data import Batch, SteppedData
+from platform_assets.core.training_metrics import PART_LOSS
+from platform_assets.training.data import ALL, Batch, SteppedData
 from platform_assets.training.errors import LossNotFinite, TrainingError
 from platform_assets.training.randomness import seed_torch
-
-REMEDY = (
-    "lower the learning rate or the gradient clipping's limit, and look for broken weights in the base model; in half "
-    "precision also try full precision"
-)
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,12 @@ class Optimisation:
 class TargetLossModule(L.LightningModule):
     """Trains the parameters of `network` that require a gradient; only these are kept in checkpoints."""
 
+    remedy = (
+        "lower the learning rate or the gradient clipping's limit, and look for broken weights in the base model; in half "
+        "precision also try full precision"
+    )
+    """What to do about a loss that is not a number."""
+
     def __init__(self, network: torch.nn.Module, optimisation: Optimisation, seed: int) -> None:
         super().__init__()
         self.network, self.optimisation, self.seed = network, optimisation, seed
@@ -57,8 +59,10 @@ class TargetLossModule(L.LightningModule):
         self.step_loss = math.nan
         """Mean loss over all targets of the newest optimizer step, of all ranks."""
         self.step_targets = 0
+        self.compared_batches = ALL
+        """How many validation batches were measured before the first step, the first so many."""
         self._sum = torch.zeros(())
-        self._validation = self._nothing()
+        self._validation = self._part = self._nothing()
 
     @abstractmethod
     def target_loss(self, content: Any) -> Tensor:
@@ -133,15 +137,18 @@ class TargetLossModule(L.LightningModule):
         gradients = [each.grad for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(norm):
-            raise LossNotFinite(f"the gradient's norm is {norm} {self._place()}: {REMEDY}")
+            raise LossNotFinite(f"the gradient's norm is {norm} {self._place()}: {self.remedy}")
 
     def on_validation_epoch_start(self) -> None:
         """Nothing is counted yet."""
-        self._validation = self._nothing()
+        self._validation = self._part = self._nothing()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds a batch's loss and targets."""
-        self._validation = self._validation + self._measured(batch)
+        measured = self._measured(batch)
+        self._validation = self._validation + measured
+        if batch_idx < self.compared_batches:
+            self._part = self._part + measured
 
     def validation_loss(self) -> float | None:
         """Mean loss over all validation targets of all ranks, None without such rows; to be asked on every rank.
@@ -151,8 +158,12 @@ class TargetLossModule(L.LightningModule):
         return self._loss_of(self._total(self._validation))
 
     def validation_metrics(self) -> dict[str, float]:
-        """What else validation measured over all ranks, by name; to be asked on every rank."""
-        return self.metrics_of(self._total(self._validation))
+        """What else validation measured over all ranks, by name; to be asked on every rank.
+
+        Where only a part was measured before the first step, its loss is there too: two sets of rows cannot be compared.
+        """
+        part = None if self.compared_batches == ALL else self._loss_of(self._total(self._part))
+        return {**self.metrics_of(self._total(self._validation)), **({} if part is None else {PART_LOSS: part})}
 
     def measured_of(self, batches: Iterable[Batch]) -> tuple[float | None, dict[str, float]]:
         """The loss and what else is measured of these batches, of all ranks; the weights stay as they are."""
@@ -174,7 +185,7 @@ class TargetLossModule(L.LightningModule):
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in kept}
         broken = [name for name, value in checkpoint["state_dict"].items() if not torch.isfinite(value).all()]
         if broken:
-            raise LossNotFinite(f"the weights of {broken[0]} are not finite {self._place('after')}: {REMEDY}")
+            raise LossNotFinite(f"the weights of {broken[0]} are not finite {self._place('after')}: {self.remedy}")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises TrainingError unless the checkpoint lacks exactly the frozen weights."""
@@ -200,14 +211,16 @@ class TargetLossModule(L.LightningModule):
     def _loss_of(self, sums: Tensor) -> float | None:
         total, targets = sums[:2].tolist()
         if not math.isfinite(total):
-            raise LossNotFinite(f"the validation loss is {total / max(1, targets)} {self._place('after')}: {REMEDY}")
+            raise LossNotFinite(
+                f"the validation loss is {total / max(1, targets)} {self._place('after')}: {self.remedy}"
+            )
         return total / targets if targets else None
 
     def _close_step(self) -> None:
         # Before the backward pass of the last batch: weights that saw a NaN are never stepped, on any rank.
         self.step_loss = float(self._total(self._sum.double())) / self.step_targets
         if not math.isfinite(self.step_loss):
-            raise LossNotFinite(f"the loss is {self.step_loss} {self._place()}: {REMEDY}")
+            raise LossNotFinite(f"the loss is {self.step_loss} {self._place()}: {self.remedy}")
 
     def _place(self, where: str = "at") -> str:
         """Before the first step, or at or after which one."""

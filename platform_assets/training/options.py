@@ -9,7 +9,7 @@ import argparse
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -57,6 +57,22 @@ def read(kind: Callable[..., Options], parsed: argparse.Namespace) -> Options:
     """The options that were given; raises whatever the class raises for values that do not go together."""
     values = {field.name: getattr(parsed, field.name) for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def read_words(kind: Callable[..., Options], words: Sequence[str], module: str) -> Options:
+    """The options that `python -m module` would read of a command line, for whoever decides before it runs.
+
+    Raises ValueError naming an option that is wrong.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", exit_on_error=False, add_help=False)
+    add_arguments(parser, kind)  # type: ignore[arg-type]
+    try:
+        parsed, unknown = parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from None
+    if unknown:
+        raise ValueError(f"{' '.join(unknown)} is no option of python -m {module}")
+    return read(kind, parsed)
 
 
 def _parser(kind: Any) -> Callable[[str], Any]:

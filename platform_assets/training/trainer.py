@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -15,18 +16,14 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from platform_assets.training import devices
 from platform_assets.training.checkpoints import Checkpoints, WholeFiles
-from platform_assets.training.data import SteppedData
+from platform_assets.training.data import ALL, SteppedData
 from platform_assets.training.errors import TrainingError
 from platform_assets.training.history import ENTRIES, EpochListener, History
 from platform_assets.training.memory import explained_memory
 from platform_assets.training.module import TargetLossModule
 from platform_assets.training.progress import Progress, Report
+from platform_assets.training.record import TrainingResult
 from platform_assets.training.work_folder import WorkFolder
-
-LESS_MEMORY = (
-    "lower it and raise accumulate by the same factor (the result stays the same), switch on gradient checkpointing, shorten "
-    "max_length, or load the base in nf4"
-)
 
 # That our loader resumes, the base is in evaluation mode, there may be no validation, and Lightning's own debts are known.
 _KNOWN = (
@@ -55,6 +52,15 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Remedies:
+    """What to change where a training cannot go on, by the names of its own options and inputs."""
+
+    memory: str = "lower it, or train a smaller network"
+    """After "out of memory at batch_size 16: "."""
+    validation: str = "early stopping needs validation rows, and there are none: bring some, or switch it off"
+
+
+@dataclass(frozen=True)
 class Fitted:
     """What a finished training left; the module holds the weights of the best epoch."""
 
@@ -64,6 +70,15 @@ class Fitted:
     """In the data's unit; 0 when this process made no step."""
     is_first_rank: bool
     world_size: int
+    unit: str
+
+    def result(
+        self, folder: Path, fingerprint: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]
+    ) -> TrainingResult:
+        """What the program tells of it."""
+        epochs = tuple(epoch.metrics for epoch in self.history.epochs)
+        rates = {f"{self.unit}_per_second": self.per_second} if self.per_second else {}
+        return TrainingResult(folder, fingerprint, parameters, metrics, epochs, rates, self.is_first_rank)
 
 
 def fit(
@@ -74,32 +89,37 @@ def fit(
     report: Report,
     listeners: Sequence[EpochListener] = (),
     callbacks: Sequence[L.Callback] = (),
-    less_memory: str = LESS_MEMORY,
+    remedies: Remedies = Remedies(),
 ) -> Fitted:
     """Train, from the folder's newest checkpoint where it has one; raises TrainingError.
 
-    `callbacks` come before the checkpoints, which hold their states too; `less_memory` is what helps where it runs out.
+    `callbacks` come before the checkpoints, which hold their states too.
     """
     if run.patience and not data.has_validation:
-        raise TrainingError("early stopping needs validation rows, and there are none: add datasets or switch it off")
+        raise TrainingError(remedies.validation)
+    module.compared_batches = data.compared_batches
     history = History(listeners, max(1, -(-data.steps_per_epoch * run.epochs // ENTRIES)))
     progress = Progress(report)
     checkpoints = Checkpoints(folder, history, run.checkpoint_every, run.patience)
     newest = folder.newest
     if newest:
         report(f"going on from {newest}")
-    with explained_memory(f"at batch_size {data.batch_size}", less_memory), _quiet():
-        trainer = build_trainer(run, data.accumulate, [history, progress, *callbacks, checkpoints])
+    with explained_memory(f"at batch_size {data.batch_size}", remedies.memory), _quiet():
+        # What was measured before the first step is in the state: measured again it would be thrown away.
+        before = 0 if newest else data.compared_batches
+        trainer = build_trainer(run, data.accumulate, [history, progress, *callbacks, checkpoints], before)
         # weights_only: a checkpoint is data, and loading it must not be able to run code.
         trainer.fit(module, datamodule=data, ckpt_path=newest, weights_only=True)
     folder.load_best(module)
-    return Fitted(history, checkpoints.best_epoch, progress.per_second, trainer.is_global_zero, trainer.world_size)
+    return Fitted(
+        history, checkpoints.best_epoch, progress.per_second, trainer.is_global_zero, trainer.world_size, data.unit
+    )
 
 
-def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) -> L.Trainer:
+def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback], before: int = ALL) -> L.Trainer:
     """A trainer that writes nothing by itself: no logger's folder, no checkpoint of its own, no bar.
 
-    Its "sanity check" is a whole validation before the first step: what training is to be compared with.
+    Its "sanity check" measures the first `before` validation batches before the first step: what training is compared with.
     """
     cuda, (count, nodes) = devices.on_cuda(run.accelerator), devices.by_node(run.devices)
     if cuda and not torch.cuda.is_available():
@@ -119,7 +139,7 @@ def build_trainer(run: Run, accumulate: int, callbacks: Sequence[L.Callback]) ->
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
-        num_sanity_val_steps=-1,
+        num_sanity_val_steps=before,
         use_distributed_sampler=False,
         inference_mode=False,
     )

@@ -13,12 +13,13 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from platform_assets.training.errors import OtherFingerprint, TrainingError, WorkFolderBusy
-from platform_assets.training.output import whole_file
+from platform_assets.training import devices
+from platform_assets.training.errors import OTHER, OtherFingerprint, TrainingError, WorkFolderBusy
+from platform_assets.training.output import require_replaceable, whole_file
 
 if TYPE_CHECKING:
     from platform_assets.training.module import TargetLossModule
@@ -29,9 +30,18 @@ RUN = "run.json"
 LOCK = ".lock"
 # A step that was killed takes its program with it, but not in the same instant: what it holds may be large.
 HOLDER_SECONDS = 15.0
-# The first process may be waiting for the folder, and reads as many datasets as the others.
+# The first process may be waiting for the folder, and reads as much as the others.
 FIRST_SECONDS = 300.0
 LOOK_SECONDS = 0.1
+
+
+class Places(Protocol):
+    """The options of a training that say where it writes."""
+
+    @property
+    def output(self) -> Path: ...
+    @property
+    def work(self) -> Path | None: ...
 
 
 class WorkFolder:
@@ -39,6 +49,11 @@ class WorkFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @classmethod
+    def of(cls, options: Places) -> WorkFolder:
+        """The folder that was named, or else one beside the output."""
+        return cls(options.work or options.output.with_name(f"{options.output.name}.work"))
 
     @contextmanager
     def held(self, seconds: float = HOLDER_SECONDS) -> Iterator[None]:
@@ -105,6 +120,18 @@ class WorkFolder:
         module.on_load_checkpoint(checkpoint)
         module.load_state_dict(checkpoint["state_dict"], strict=False)
 
+    @classmethod
+    @contextmanager
+    def begun(cls, options: Places, mark: str) -> Iterator[WorkFolder]:
+        """The folder of a training that may write its output, while no other program works in it; raises TrainingError.
+
+        `mark` is a file that every earlier output has. Of several processes the first holds the folder for all.
+        """
+        require_replaceable(options.output, mark)
+        work = cls.of(options)
+        with nullcontext() if devices.is_follower() else work.held():
+            yield work
+
     def _facts(self, fingerprint: str) -> dict[str, Any] | None:
         """Of the training that claimed the folder; None where it is nobody's."""
         try:
@@ -115,8 +142,7 @@ class WorkFolder:
             return known["facts"]
         raise OtherFingerprint(
             f"{self.path} holds a training with fingerprint {known['fingerprint'][:12]}, this one has "
-            f"{fingerprint[:12]}: other data, base model, options, precision, code or libraries. Name another "
-            "--work folder, or empty this one"
+            f"{fingerprint[:12]}: {OTHER}. Name another --work folder, or empty this one"
         )
 
     def _try_to_hold(self) -> IO[str] | None:

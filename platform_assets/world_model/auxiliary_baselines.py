@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platform_assets.world_model import ragged
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.tensor_cache import SplitArrays, TensorCache
 
@@ -48,16 +49,21 @@ class AuxiliaryBaselines:
         return np.stack([classes[keys] for classes in self.look_up], axis=1)
 
 
-def count(cache: TensorCache) -> AuxiliaryBaselines:
-    """Count the classes of all train baskets of two or more items, block by block."""
+def count(cache: TensorCache, under: NDArray[np.int32] | None = None) -> AuxiliaryBaselines:
+    """Count the classes of all train baskets of two or more items, block by block.
+
+    `under` [train baskets], where it is given, is told the key that each was counted under; that of the others stays.
+    """
     groups = cache.product_groups["prod_code_40"]
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
     departments = np.concatenate([np.full(layout.FIRST_PRODUCT, len(names)), codes])
     train = cache.split("train")
     keys = keys_of(len(names))
     counts = [np.zeros((keys, len(classes) + 1), np.int64) for classes in layout.LABELS.values()]
-    for lengths, rows, tokens, labels in _blocks(train):
+    for baskets, lengths, rows, tokens, labels in _blocks(train):
         found = _keys(departments, lengths, rows, tokens)
+        if under is not None:
+            under[baskets] = found
         for task, table in enumerate(counts):
             places = found * table.shape[1] + labels[:, task]
             table += np.bincount(places, minlength=table.size).reshape(table.shape)
@@ -80,20 +86,20 @@ def key(length: Any, dominant: Any, share: Any, departments: int) -> Any:
     return (length * (departments + 1) + dominant) * len(SHARES) + share
 
 
-def _blocks(split: SplitArrays) -> Iterator[tuple[Integers, Integers, Integers, Integers]]:
-    """Lengths, (row, token) of all items but the last, and labels of baskets of two or more items."""
+def _blocks(split: SplitArrays) -> Iterator[tuple[Integers, Integers, Integers, Integers, Integers]]:
+    """Places, lengths, (row, token) of all items but the last, and labels of baskets of two or more items."""
     for begin in range(0, len(split), _BASKETS_AT_ONCE):
         offsets = np.asarray(split.offsets[begin : begin + _BASKETS_AT_ONCE + 1], dtype=np.int64)
         lengths = np.diff(offsets)
         tokens = np.asarray(split.items[offsets[0] : offsets[-1]], dtype=np.int64)
-        rows = np.repeat(np.arange(len(lengths)), lengths)
+        rows = ragged.owners(lengths)
         shown = np.ones(len(tokens), dtype=bool)
         shown[offsets[1:][lengths > 0] - offsets[0] - 1] = False
         several = lengths >= 2
         # Numbered anew, without the baskets of one item.
         renumbered = np.cumsum(several) - 1
         labels = np.asarray(split.labels[begin : begin + len(lengths)], dtype=np.int64)
-        yield lengths[several], renumbered[rows[shown]], tokens[shown], labels[several]
+        yield begin + np.flatnonzero(several), lengths[several], renumbered[rows[shown]], tokens[shown], labels[several]
 
 
 def _keys(departments: Integers, lengths: Integers, rows: Integers, tokens: Integers) -> Integers:

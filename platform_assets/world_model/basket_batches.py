@@ -33,7 +33,8 @@ class Shown(NamedTuple):
 class BasketBatches(SteppedData):
     """Train baskets in the order of (seed, epoch), validation baskets always the same; a batch is an optimizer step.
 
-    `weights` are those of the auxiliary tasks; `quick` is how many batches a look at the validation baskets takes.
+    `weights` are those of the auxiliary tasks; `quick` is how many batches a look at the validation baskets takes, before the
+    first step and in the middle of an epoch.
     """
 
     unit = "baskets"
@@ -55,6 +56,11 @@ class BasketBatches(SteppedData):
     def has_validation(self) -> bool:
         """Whether the split has baskets."""
         return len(self.validation) > 0
+
+    @property
+    def compared_batches(self) -> int:
+        """Those of a quick look: an untrained network needs no whole validation to be told from a trained one."""
+        return self._quick
 
     def batches_from(self, position: Position) -> Iterator[Batch]:
         """This rank's shares of the rest of an epoch."""

@@ -4,6 +4,9 @@ The classes nearly follow from these, which a state that is trained to name prod
 look-up in the train baskets that it has to beat (`world_model.auxiliary_baselines`): log shares of the classes among those that
 are alike; the network learns what to add. Of what is hidden nothing is seen but that it is there.
 
+A train basket is one of those that were counted: while it is trained on, its own label is taken out again (`look_up` with
+`left_out`), or the network would learn to trust rare keys more than later weeks deserve.
+
 B baskets, D departments (prod_code_40), G groups (prod_code_30), K keys of the look-up.
 """
 
@@ -12,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from platform_assets.world_model import auxiliary_baselines
 from platform_assets.world_model import tensor_layout as layout
-from platform_assets.world_model.batch import Indices
+from platform_assets.world_model.batch import NO_TARGET, Indices
 from platform_assets.world_model.mixture import visible
 from platform_assets.world_model.tensor_cache import TensorCache
 
@@ -40,6 +44,8 @@ class BasketEvidence(nn.Module):
 
     departments: Tensor
     groups: Tensor
+    counted_under: Tensor
+    """[train baskets] the key that each was counted under, -1 where it was not; nothing before `count`, and in no checkpoint."""
 
     def __init__(self, cache: TensorCache, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -49,8 +55,12 @@ class BasketEvidence(nn.Module):
         self.register_buffer("lengths", torch.tensor(auxiliary_baselines.LENGTHS), persistent=False)
         self.register_buffer("least_shares", torch.tensor(auxiliary_baselines.SHARES), persistent=False)
         keys = auxiliary_baselines.keys_of(departments.shape[1])
+        self.register_buffer("counted_under", torch.zeros(0, dtype=torch.int32), persistent=False)
         for task in tasks:
-            self.register_buffer(f"look_up_{task}", torch.zeros(keys, len(layout.LABELS[task])))
+            classes = len(layout.LABELS[task])
+            self.register_buffer(f"look_up_{task}", torch.zeros(keys, classes))
+            self.register_buffer(f"counts_{task}", torch.zeros(keys, classes, dtype=torch.int64), persistent=False)
+            self.register_buffer(f"common_{task}", torch.zeros(classes, dtype=torch.int64), persistent=False)
 
     @property
     def width(self) -> int:
@@ -59,13 +69,15 @@ class BasketEvidence(nn.Module):
 
     def count(self, cache: TensorCache) -> None:
         """Fill the look-up with the train baskets; a network that is loaded has it already."""
-        counted = auxiliary_baselines.count(cache).counts
+        under = np.full(len(cache.split("train")), -1, np.int32)
+        counted = auxiliary_baselines.count(cache, under).counts
+        self.counted_under = torch.from_numpy(under).to(self.departments.device)
         for task, counts in zip(layout.LABELS, counted, strict=True):
             if hasattr(self, f"look_up_{task}"):
-                known = torch.from_numpy(counts).double()
-                common = known.sum(0) + 1
-                smoothed = known + PRIOR_BASKETS * common / common.sum()
-                self.get_buffer(f"look_up_{task}").copy_((smoothed / smoothed.sum(1, keepdim=True)).log())
+                known = torch.from_numpy(counts)
+                self.get_buffer(f"counts_{task}").copy_(known)
+                self.get_buffer(f"common_{task}").copy_(known.sum(0))
+                self.get_buffer(f"look_up_{task}").copy_(_log_shares(known, known.sum(0)))
 
     def forward(self, indices: Indices) -> Evidence:
         """Shares of the visible items by department and group, the length as one dimension each and as a logarithm; the keys."""
@@ -79,9 +91,21 @@ class BasketEvidence(nn.Module):
         features = torch.cat([shares, each, lengths[:, None].float().log1p()], 1)
         return Evidence(features, self._keys(lengths, departments, count))
 
-    def look_up(self, task: str, keys: Tensor) -> Tensor:
-        """[B, classes] log shares."""
-        return self.get_buffer(f"look_up_{task}")[keys]
+    def look_up(self, task: str, keys: Tensor, left_out: Indices | None = None) -> Tensor:
+        """[B, classes] log shares; with `left_out`, those B train baskets, each as if it had not been counted.
+
+        Raises ValueError for that where nothing was counted.
+        """
+        if left_out is None:
+            return self.get_buffer(f"look_up_{task}")[keys]
+        if not len(self.counted_under):
+            raise ValueError("a loaded network has no counts to leave a basket out of: count(cache) first")
+        labels = left_out.labels[:, list(layout.LABELS).index(task)]
+        under = self.counted_under[left_out.rows]
+        counts, common = self.get_buffer(f"counts_{task}"), self.get_buffer(f"common_{task}")
+        own = functional.one_hot(labels.clamp(min=0), len(common)) * ((labels != NO_TARGET) & (under >= 0))[:, None]
+        # What is in sight now may have another key than what was in sight when it was counted.
+        return _log_shares(counts[keys] - own * (under == keys)[:, None], common - own)
 
     def _keys(self, lengths: Tensor, departments: Tensor, count: Tensor) -> Tensor:
         """As `auxiliary_baselines` numbers them."""
@@ -93,6 +117,13 @@ class BasketEvidence(nn.Module):
         bucket = torch.bucketize(lengths.clamp(min=1), self.get_buffer("lengths"), right=True) - 1
         level = torch.bucketize(share, self.get_buffer("least_shares"), right=True) - 1
         return auxiliary_baselines.key(bucket, dominant, level, kinds)
+
+
+def _log_shares(counts: Tensor, common: Tensor) -> Tensor:
+    """[n, classes] float32 of [n, classes] baskets; `common` are those of all keys, alike for all n or each its own."""
+    prior = (common + 1).double()
+    smoothed = counts + PRIOR_BASKETS * prior / prior.sum(-1, keepdim=True)
+    return (smoothed / smoothed.sum(-1, keepdim=True)).log().float()
 
 
 def _columns(groups: Sequence[str], most: int | None) -> Tensor:

@@ -1,7 +1,8 @@
 """How often two products are bought together: exact counts over baskets, and the cosine made of them.
 
 Counts are whole numbers, so that neither the order of the weeks nor a number of threads can change them. The table is dense,
-4 bytes a pair: most pairs of 5,000 products meet in some basket of 32 million. What is learned from the counts is
+4 bytes a pair: most pairs of 5,000 products meet in some basket of 32 million. It grows with the square of the products, so
+that there is an end to how many are counted (`MOST_PRODUCTS`). What is learned from the counts is
 product_embeddings.py's business.
 """
 
@@ -19,12 +20,34 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+# Counts, cosines and their copies in the tensor cache are 2 GB of so many, and what is learned of them takes several times that.
+MOST_PRODUCTS = 15_000
+# Of a pair: its count, its cosine, and the cosine with the special tokens' rows.
+_BYTES_A_PAIR = 4 + 2 + 2
+
+
+class TooManyProducts(ValueError):
+    """More products than are counted pair by pair; the message says what to do."""
+
+
+def require_countable(products: int) -> None:
+    """Raises TooManyProducts, before anything large is allocated."""
+    if products > MOST_PRODUCTS:
+        gigabytes = products**2 * _BYTES_A_PAIR / 1e9
+        raise TooManyProducts(
+            f"{products:,} products in the train weeks, and at most {MOST_PRODUCTS:,} are counted pair by pair: the tables alone "
+            f"would take {gigabytes:,.1f} GB of memory. Let PROD_CODE of the raw files hold a coarser code, such as that of "
+            "PROD_CODE_10, or give products that hardly anybody buys one code"
+        )
+
+
 def count_together(transactions: Mapping[str, Path], codes: Sequence[str]) -> np.ndarray:
     """(N, N) int32: baskets that hold both products; on the diagonal, baskets that hold the product.
 
     `codes` are every product of these weeks, sorted. One week is in memory at a time. Raises ValueError naming a week with a
-    product that is none of them.
+    product that is none of them, and TooManyProducts.
     """
+    require_countable(len(codes))
     counts = np.zeros((len(codes), len(codes)), np.int32)
     for week, path in transactions.items():
         holds = _baskets_by_products(week, path, codes)

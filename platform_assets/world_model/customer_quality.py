@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from platform_assets.core.engine import Engine
 from platform_assets.core.quality import Outcome, share_below
+from platform_assets.world_model import snapshot_recount
+from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.customer_features import BLOCK, CUSTOMERS, SNAPSHOTS
 from platform_assets.world_model.customer_history import HABIT, HABITS, HISTORY, SHARE_GROUPS
 
@@ -59,6 +61,7 @@ def outcomes(engine: Engine, written: Written, baskets: Sequence[Path]) -> list[
         snapshots_finite(written),
         nothing_before_first_visit(written),
         visits_counted(written),
+        earlier_weeks_only(engine, written, baskets),
         history_covered(written),
     ]
 
@@ -117,6 +120,20 @@ def visits_counted(written: Written) -> Outcome:
             wrong |= ~(np.abs(habits[:, group].sum(axis=1) - 1) <= _ROUNDING)
         bad[begin] = int(wrong.sum())
     return _by_snapshot("visits_counted", bad, "rows whose habits do not add up", "the habits of every row add up")
+
+
+def earlier_weeks_only(engine: Engine, written: Written, baskets: Sequence[Path]) -> Outcome:
+    """Of some returning customers, every snapshot says what the baskets of the weeks before it say, and of no later one."""
+    import pyarrow.parquet as pq
+
+    found = pq.read_table(written.files[CUSTOMERS], columns=["cust_code", "customer"]).to_pydict()
+    rows = dict(zip(found["cust_code"], found["customer"], strict=True))
+    again = snapshot_recount.recount(
+        engine, baskets, written.snapshots, lambda code: rows.get(code, layout.NOBODY), written.weeks
+    )
+    counts = {"customers": again.customers, "differences": len(again.faults)}
+    reason = "; ".join(again.faults[:_SHOWN]) or f"{again.customers} customers counted again, and found to be as told"
+    return Outcome("earlier_weeks_only", not again.faults, reason, counts)
 
 
 def history_covered(written: Written) -> Outcome:

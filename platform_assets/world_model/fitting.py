@@ -27,6 +27,10 @@ class HiddenProducts(TargetLossModule):
     """
 
     network: WorldModelNetwork
+    remedy = (
+        "lower the learning rate or the gradient clipping's limit; in half precision also try full precision. Before the first "
+        "step a table of the tensor cache is at fault: materialise world_model/tensor_cache of this week again"
+    )
 
     def __init__(
         self,

@@ -143,7 +143,7 @@ class WorldModelNetwork(nn.Module):
         found = self.projection(states[rows, places + 1]) @ self.table.T
         network = found.float() + self.bias + self.candidates
         logits = network if self.shares is None else self._mixed(indices, network, rows, leave_one_out)
-        return Predictions(logits, network, self._classes(indices, states[:, 0]))
+        return Predictions(logits, network, self._classes(indices, states[:, 0], leave_one_out))
 
     def mixture_weights(self, indices: Indices) -> Tensor:
         """[B, F + 1] how much each of `mixture.VOICES` counts. Raises ValueError for a network without them."""
@@ -172,13 +172,17 @@ class WorldModelNetwork(nn.Module):
             sequence = torch.cat([sequence[:, :, T2], torch.zeros_like(sequence[:, :, T4])], 2)
         return dense, sequence
 
-    def _classes(self, indices: Indices, context: Tensor) -> dict[str, Tensor]:
+    def _classes(self, indices: Indices, context: Tensor, leave_one_out: bool) -> dict[str, Tensor]:
         """Task -> [B, classes] of [B, D]."""
         if not self.heads:
             return {}
         seen = self.evidence(indices)
         known = torch.cat([context, seen.features.to(context.dtype)], 1)
-        return {task: head(known).float() + self.evidence.look_up(task, seen.keys) for task, head in self.heads.items()}
+        left_out = indices if leave_one_out else None
+        return {
+            task: head(known).float() + self.evidence.look_up(task, seen.keys, left_out)
+            for task, head in self.heads.items()
+        }
 
     def _mixed(self, indices: Indices, network: Tensor, rows: Tensor, leave_one_out: bool) -> Tensor:
         """[n, P] float32."""

@@ -43,7 +43,7 @@ DISCOUNT = 5
 def build_embeddings(engine: Engine, transactions: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     """File name -> path of products, embeddings and co-purchase. `transactions` are the train weeks, oldest first.
 
-    Raises ValueError when no week has a row.
+    Raises ValueError when no week has a row, `co_purchase.TooManyProducts` before the pairs of too many are counted.
     """
     products = folder / "codes.parquet"
     engine.run(

@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from platform_assets.core.digest import digest_files, sha256_of
-from platform_assets.core.folders import local_manifest
+from platform_assets.core.folders import local_manifest, remedy
 from platform_assets.world_model import tensor_layout as layout
 
 Floats = NDArray[np.floating[Any]]
+ASSET = "world_model/tensor_cache"
 _DOCUMENTED = {"version", "weeks", "first_day", "tokens", "customers", "stores", "splits", "seed", "files"}
 
 
@@ -74,7 +76,8 @@ class TensorCache:
                 f"{layout.VERSION}: materialise world_model/tensor_cache again"
             )
         if missing := sorted(_DOCUMENTED - set(self.document)):
-            raise TensorCacheError(f"{self._path(layout.CACHE)} lacks {', '.join(missing)}: copy the cache again")
+            path = self._path(layout.CACHE)
+            raise TensorCacheError(f"{path} lacks {', '.join(missing)}: {remedy(path, ASSET)}")
         self._check(verify)
         self._vocabulary = self._read(layout.VOCABULARY)
 
@@ -210,16 +213,20 @@ class TensorCache:
                 f"{self.folder} has no {name}: it is no tensor cache, or not a whole one; materialise world_model/tensor_cache"
             ) from None
         except ValueError as error:
-            raise TensorCacheError(f"{self._path(name)} cannot be read ({error}): copy the cache again") from None
+            raise TensorCacheError(
+                f"{self._path(name)} cannot be read ({error}): {remedy(self._path(name), ASSET)}"
+            ) from None
 
     def _load(self, name: str) -> NDArray[Any]:
-        return np.load(self._path(name), mmap_mode="r", allow_pickle=False)
+        path = self._path(name)
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, SyntaxError, TokenError) as error:  # numpy reads a header as Python's own words
+            raise TensorCacheError(f"{path} cannot be read ({error}): {remedy(path, ASSET)}") from None
 
     def _check(self, verify: bool) -> None:
         for name, wrong in self._differences(self.document["files"], verify):
-            raise TensorCacheError(
-                f"{self._path(name)} {wrong}: copy the cache again, or materialise world_model/tensor_cache again"
-            )
+            raise TensorCacheError(f"{self._path(name)} {wrong}: {remedy(self._path(name), ASSET)}")
 
     def _differences(self, files: Mapping[str, Mapping[str, Any]], verify: bool) -> Iterator[tuple[str, str]]:
         for name, file in files.items():

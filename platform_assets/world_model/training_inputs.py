@@ -14,6 +14,7 @@ from platform_assets.training.work_folder import WorkFolder
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.tensor_cache import TensorCache
 from platform_assets.world_model.training_options import TrainingOptions, fingerprint
+from platform_assets.world_model.validation_part import part_of
 
 # By their documented names; the others are called as they are.
 _DOCUMENTED = {"max_length": "max_seq_len", "mask_probability": "mask_prob"}
@@ -26,6 +27,8 @@ class Inputs:
     options: TrainingOptions
     train: WorldModelDataset
     validation: WorldModelDataset
+    full_validation: WorldModelDataset
+    """Of the validation baskets those that are looked at after every epoch."""
     work: WorkFolder
     fingerprint: str
 
@@ -55,13 +58,12 @@ class Inputs:
         return {each.split: len(each) for each in (self.train, self.validation)}
 
 
-def work_folder(options: TrainingOptions) -> WorkFolder:
-    """Where the training's state is kept."""
-    return WorkFolder(options.work or options.output.with_name(f"{options.output.name}.work"))
-
-
 def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:
-    """Open what resolved options point to. Raises TensorCacheError, or TrainingError for a cache without train baskets."""
+    """Open what resolved options point to.
+
+    Raises TensorCacheError, or TrainingError for a cache without the baskets that the options need: before anything is written
+    into the work folder, so that the same command with other options may follow.
+    """
     tasks = bool(options.auxiliary_weights)
     train, validation = (
         WorldModelDataset(options.tensor_cache, split, options.max_length, options.mask_probability, tasks)
@@ -69,6 +71,13 @@ def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:
     )
     if not len(train):
         raise TrainingError(
-            f"{options.tensor_cache} has no train basket: name a cache of later weeks, or materialise the weeks before it"
+            f"{options.tensor_cache} has no train basket: name the cache of a later week, or materialise the transactions of its "
+            "train weeks, and then the cache again"
         )
-    return Inputs(options, train, validation, work, fingerprint(options, train.cache.fingerprint))
+    if options.patience and not len(validation):
+        raise TrainingError(
+            "early stopping needs validation baskets, and the validation weeks of this tensor cache have none: name the cache of "
+            "a later week, materialise the transactions of these weeks and then the cache again, or give --patience 0"
+        )
+    looked_at = part_of(validation, options.full_validation_baskets)
+    return Inputs(options, train, validation, looked_at, work, fingerprint(options, train.cache.fingerprint))

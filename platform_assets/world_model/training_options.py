@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ from platform_assets.training import devices
 from platform_assets.training.libraries import releases
 from platform_assets.world_model import tensor_layout as layout
 
+PROGRAM = "platform_assets.world_model.training"
 _HERE = Path(__file__).parent
 # Every module of the program that decides a number or a file of the model; a test compares them with what is imported.
 _SOURCES = (
-    "training.py", "training_inputs.py", "training_options.py", "training_output.py", "fitting.py", "basket_batches.py",
-    "network.py", "mixture.py", "basket_evidence.py", "auxiliary_baselines.py", "questions.py", "objective.py", "model_files.py", "batch.py", "encoder.py", "time_codes.py", "dataset.py",
-    "loader.py", "masking.py", "windows.py", "preparation.py", "prefetch.py", "tensor_cache.py", "tensor_layout.py",
+    "training.py", "training_inputs.py", "training_options.py", "training_output.py", "fitting.py",
+    "basket_batches.py", "network.py", "mixture.py", "basket_evidence.py", "auxiliary_baselines.py", "questions.py",
+    "objective.py", "model_files.py", "batch.py", "encoder.py", "encoder_tables.py", "time_codes.py", "dataset.py",
+    "validation_part.py", "loader.py", "groups.py", "together.py", "masking.py", "windows.py", "preparation.py",
+    "prefetch.py", "tensor_cache.py", "tensor_layout.py", "stable_hash.py", "ragged.py", "rankings.py",
 )  # fmt: skip
 _ROOM = (
     "batches.py", "checkpoints.py", "data.py", "devices.py", "history.py", "module.py", "quick_validation.py", "randomness.py",
@@ -41,6 +44,9 @@ ACCELERATORS = (devices.AUTO, devices.CPU, devices.CUDA)
 _SENSES = ("with_trip", "without_price", "without_customer", "without_time", "without_segments", "without_mixture")
 _AT_LEAST_ONE = (
     "batch_size", "epochs", "width", "heads", "layers", "max_length", "devices", "checkpoint_every", "quick_validation_batches",
+)  # fmt: skip
+_AT_LEAST_NOTHING = (
+    "quick_validation_every", "full_validation_baskets", "patience", "purchase_history", "threads", "weight_decay",
 )  # fmt: skip
 
 
@@ -104,7 +110,9 @@ class TrainingOptions:
     quick_validation_every: int = 10_000
     """Optimizer steps between two looks at a fixed part of the validation baskets; 0: none. They decide nothing."""
     quick_validation_batches: int = 100
-    """Batches of that part."""
+    """Batches of that part; before the first step it is looked at, too, for the trained network to be compared with."""
+    full_validation_baskets: int = 500_000
+    """Validation baskets that are looked at after every epoch, drawn by a hash of their ids, always the same; 0: all."""
     patience: int = 3
     """Epochs without a lower validation loss after which training stops; 0 never stops. The best epoch is kept either way."""
     accelerator: str = "auto"
@@ -125,7 +133,7 @@ class TrainingOptions:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("quick_validation_every", "patience", "purchase_history", "threads", "weight_decay"):
+        for name in _AT_LEAST_NOTHING:
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
@@ -150,32 +158,13 @@ class TrainingOptions:
         return {**size, "auxiliary": tuple(self.auxiliary_weights), **{name: getattr(self, name) for name in _SENSES}}
 
 
-def resolved(options: TrainingOptions) -> TrainingOptions:
-    """The options with what `auto` means here, and all processes of the training as `devices`.
-
-    In bf16 another model comes out than in fp32, and with dropout another one on another device (`fingerprint`).
-    """
-    local, nodes = devices.by_node(options.devices)
-    return replace(
-        options, precision=devices.precision(options.precision, options.accelerator),
-        accelerator=devices.kind(options.accelerator), devices=local * nodes,
-    )  # fmt: skip
-
-
-def pinned(options: TrainingOptions) -> dict[str, str]:
-    """What of resolved options the machine decided and the fingerprint holds: for a program that may run on another."""
-    names = ("precision", "accelerator") if options.dropout else ("precision",)
-    return {name: getattr(options, name) for name in names}
-
-
 def fingerprint(options: TrainingOptions, cache_fingerprint: str) -> str:
     """Everything that decides what the model is: equal fingerprints are equal models, but for the last bits of sums.
 
     With dropout the kind of device and the number of processes are part of it. Raises ValueError for options that are not
     `resolved`.
     """
-    if devices.AUTO in (options.precision, options.accelerator):
-        raise ValueError("auto is another model on another device: resolve the options first")
+    devices.require_resolved(options)
     apart = NOT_OF_THE_RESULT if options.dropout else NOT_OF_THE_RESULT | OF_DROPOUT
     chosen: dict[str, Any] = {name: value for name, value in asdict(options).items() if name not in apart}
     content = {

@@ -1,7 +1,7 @@
 """The model folder that a training leaves, whole or not at all: weights, what they are of, history, metrics, their picture.
 
 Only what follows from the inputs is in it: a second training with the same fingerprint, device and threads writes the same
-bytes. Seconds and rates are told to whoever called (`world_model.training.TrainingResult`).
+bytes. Seconds and rates are told to whoever called (`training.record.TrainingResult`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from platform_assets.core.training_metrics import METRICS, UNTUNED
 from platform_assets.training.libraries import releases
 from platform_assets.training.output import whole_folder
 from platform_assets.training.plots import loss_plot
@@ -18,7 +19,7 @@ from platform_assets.training.trainer import Fitted
 from platform_assets.world_model import network as networks
 from platform_assets.world_model.model_files import write_json
 from platform_assets.world_model.network import WorldModelNetwork
-from platform_assets.world_model.trained_model import HISTORY, METRICS
+from platform_assets.world_model.trained_model import HISTORY
 from platform_assets.world_model.training_inputs import Inputs
 from platform_assets.world_model.training_options import LIBRARIES, NOT_OF_THE_RESULT, OF_DROPOUT
 
@@ -51,11 +52,12 @@ def metrics_of(inputs: Inputs, fitted: Fitted) -> dict[str, Any]:
     kept = fitted.history.epochs[fitted.best_epoch]
     return {
         **{f"baskets_{split}": size for split, size in inputs.sizes().items()},
+        "full_validation_baskets": len(inputs.full_validation),
         "epochs": len(fitted.history.epochs),
         "best_epoch": fitted.best_epoch,
         "train_loss": kept.train_loss,
         "val_loss": kept.val_loss,
-        "val_loss_untuned": fitted.history.untuned,
+        UNTUNED: fitted.history.untuned,
         **kept.measured,
     }
 

@@ -15,9 +15,11 @@ from platform_assets.core.folders import fetch_folder
 from platform_assets.core.lake import Revision
 from platform_assets.core.quality import Outcome
 from platform_assets.core.step import words
-from platform_assets.core.tracking import DatasetReference, Run
+from platform_assets.core.tracking import DatasetReference
+from platform_assets.core.trained_on import TrainedOn
 from platform_assets.core.weekly_training import WeeklyTraining
-from platform_assets.world_model import registration, trained_model, training_options, training_record
+from platform_assets.training import devices
+from platform_assets.world_model import registration, trained_model, training_options
 
 # Where things lie decides nothing; the program's parser asks for it.
 _SOMEWHERE = {"tensor_cache": ".", "output": "."}
@@ -39,7 +41,7 @@ class WeeklyModel(WeeklyTraining[Inputs]):
     """`given` goes before the program's defaults."""
 
     model = registration.MODEL
-    program = "platform_assets.world_model.training"
+    program = training_options.PROGRAM
     code_version = training_options.CODE_VERSION
     decided = frozenset(_SOMEWHERE)
     decided_by = "the week"
@@ -48,30 +50,28 @@ class WeeklyModel(WeeklyTraining[Inputs]):
         """The options with what `auto` means here, and the training's fingerprint."""
         options = trained_model.read_options(words({**_SOMEWHERE, **self.given}))
         fingerprint = training_options.fingerprint(options, self.cache_fingerprint)
-        return {**self.given, **training_options.pinned(options)}, fingerprint
+        return {**self.given, **devices.pinned(options, options.dropout)}, fingerprint
 
     @property
     def cache_fingerprint(self) -> str:
         """What the opened cache says of itself, here from its manifest: no byte of it is fetched to know it."""
         return self.inputs.tensor_cache.lineage.details["fingerprint"]
 
-    def fetch(self, run: Run) -> list[str]:
+    def fetch(self) -> list[str]:
         """The tensor cache."""
-        run.log_dataset(self._reference(), "training")
         folder = fetch_folder(self.step.lake, self.inputs.tensor_cache, self.step.folder / "tensor_cache")
         return words({"tensor_cache": str(folder)})
 
-    def tags(self) -> dict[str, str]:
-        """As those of a training without the asset."""
-        return training_record.tags(self.step.warehouse, self.fingerprint, self._reference())
+    def trained_on(self) -> TrainedOn:
+        """The tensor cache."""
+        cache = self.inputs.tensor_cache
+        name = f"{cache.address.asset}/{cache.address.partition}"
+        baskets = sum(each["baskets"] for each in cache.lineage.details["splits"].values())
+        return TrainedOn([DatasetReference(name, self.cache_fingerprint, cache.uri, baskets)])
 
     def options_on_record(self) -> list[str]:
         """As a command line."""
         return words(self.options)
-
-    def read_metrics(self, folder: Path) -> Mapping[str, Any]:
-        """What metrics.json says."""
-        return trained_model.read_metrics(folder)
 
     def judge(self, metrics: Mapping[str, Any]) -> list[Outcome]:
         """Whether it learned anything."""
@@ -80,11 +80,3 @@ class WeeklyModel(WeeklyTraining[Inputs]):
     def serving_defaults(self, folder: Path) -> Mapping[str, Any]:
         """How the policy version answers."""
         return trained_model.serving_defaults(folder)
-
-    def _reference(self) -> DatasetReference:
-        cache = self.inputs.tensor_cache
-        splits = cache.lineage.details["splits"]
-        name = f"{cache.address.asset}/{cache.address.partition}"
-        return DatasetReference(
-            name, self.cache_fingerprint, cache.uri, sum(each["baskets"] for each in splits.values())
-        )

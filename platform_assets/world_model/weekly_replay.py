@@ -7,18 +7,19 @@ What does not belong here: ranking and scoring baskets (`world_model.replay`), t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import compared, replay_record
+from platform_assets.core import compared, replay_record, weekly_replay
 from platform_assets.core.compared import Sides
 from platform_assets.core.folders import fetch_folder
-from platform_assets.core.lake import Address, Lineage, Publication, Revision
-from platform_assets.core.quality import Outcome, to_details
+from platform_assets.core.lake import Address, Publication, Revision
+from platform_assets.core.replay_record import Means
 from platform_assets.core.step import Step, words
 from platform_assets.core.tracking import DatasetReference, Run
+from platform_assets.core.weekly_replay import Replayed, Scored
 from platform_assets.world_model import judgement, registration, replay, replay_checks
 
 PROGRAM = "platform_assets.world_model.replay"
@@ -53,18 +54,6 @@ class Inputs:
         return self.tensor_cache.lineage.details["fingerprint"]
 
 
-@dataclass(frozen=True)
-class Replayed:
-    """What an evaluation became."""
-
-    publication: Publication
-    scores: Path
-    summary: Mapping[str, Any]
-    pictures: Mapping[str, bytes]
-    run: Run
-    outcomes: Sequence[Outcome]
-
-
 @dataclass
 class WeeklyReplay:
     """`options` of the command line: how, not what, is evaluated."""
@@ -83,20 +72,15 @@ class WeeklyReplay:
         )
         # Its tables by date, hour and week lie beside the scores: a manifest is read whenever a revision is looked up.
         summary = {name: value for name, value in told.items() if name != "tables"}
-        scores = self._output / replay.SCORES
-        outcomes = replay_checks.judge(summary)
-        lineage = Lineage(
-            inputs=tuple(revision.as_input() for revision in self.inputs.revisions),
-            code_version=replay_checks.CODE_VERSION, run_id=self.step.run_id,
-            details={**sides.document(), "summary": summary, "checks": to_details(outcomes)},
-        )  # fmt: skip
-        side_files = {replay.SUMMARY: self._output / replay.SUMMARY}
-        publication = self.step.lake.publish_table(
-            self.address, {replay.SCORES: scores}, lineage, side_files=side_files, expected=before
+        beside = {replay.SUMMARY: self._output / replay.SUMMARY}
+        scored = Scored(
+            self._output / replay.SCORES, summary, replay_checks.judge(summary), replay_checks.CODE_VERSION, beside
         )
-        run = self._record(sides, publication, summary)
+        publication = weekly_replay.publish(self.step, self.address, self.inputs.revisions, sides, scored, before)
+        means = judgement.means(scored.scores)
+        run = self._record(sides, publication, summary, means)
         pictures = {path.name: path.read_bytes() for path in sorted(self._output.glob("*.png"))}
-        return Replayed(publication, scores, summary, pictures, run, outcomes)
+        return Replayed(publication, scored, means, pictures, run)
 
     @property
     def _output(self) -> Path:
@@ -112,11 +96,10 @@ class WeeklyReplay:
         }
         return words({**where, **self.options})
 
-    def _record(self, sides: Sides, publication: Publication, summary: Mapping[str, Any]) -> Run:
+    def _record(self, sides: Sides, publication: Publication, summary: Mapping[str, Any], means: Means) -> Run:
         cache, week = self.inputs.tensor_cache, self.step.partition
         name, fingerprint = f"{cache.address.asset}/{week}", self.inputs.cache_fingerprint
         dataset = DatasetReference(name, fingerprint, cache.uri, summary["rows"])
-        means = judgement.means(self._output / replay.SCORES)
         recorded = Recorded(sides, week, dataset, publication.revision.digest, means, summary)
         run = recorded.keep(self.step)
         # Beside the two bars of the record: by week and hour, all rankers, the auxiliary tasks.

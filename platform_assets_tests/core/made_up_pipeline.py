@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from platform_assets.core import weekly_replay
 from platform_assets.core.compared import Sides
 from platform_assets.core.comparison import Comparison, Metric, Thresholds
 from platform_assets.core.gate import decide
@@ -21,9 +22,11 @@ from platform_assets.core.quality import Outcome
 from platform_assets.core.registered_model import RegisteredModel
 from platform_assets.core.replay_record import Recorded
 from platform_assets.core.step import Step
-from platform_assets.core.tracking import DatasetReference, Run, Tracking
+from platform_assets.core.tracking import DatasetReference, Tracking
+from platform_assets.core.trained_on import TrainedOn
 from platform_assets.core.verdict import Verdict
 from platform_assets.core.warehouse import Warehouse
+from platform_assets.core.weekly_replay import Scored
 from platform_assets.core.weekly_training import WeeklyTraining
 from platform_assets.core.weekly_verdict import Gate, WeeklyVerdict
 
@@ -109,9 +112,10 @@ class World:
         table["candidate_hit"] = [value + better_by for value in table["baseline_hit"]]
         file = self.folder / SCORES
         pq.write_table(pa.table(table), file)
-        details = {**compared.document(), "summary": {"answers": {"candidate": replayed or {}}}}
-        lineage = Lineage(inputs=(), code_version="1", run_id="a run", details=details)
-        return self.lake.publish_table(Address(f"{self.name}/scores", WEEK), {SCORES: file}, lineage).revision
+        address, summary = Address(f"{self.name}/scores", WEEK), {"answers": {"candidate": replayed or {}}}
+        scored = Scored(file, summary, [Outcome("reconciled", True, "60 of 60")], "1")
+        before = self.lake.current(address)
+        return weekly_replay.publish(self.step(), address, [], compared, scored, before).revision
 
     def verdict(self, scores: Revision) -> WeeklyVerdict:
         """The week's verdict on published scores."""
@@ -142,17 +146,15 @@ def weekly_model(made: RegisteredModel) -> type[WeeklyTraining[Inputs]]:
             number = float(self.step.lake.read_side(self.inputs.text, "text.txt"))
             return self.given, f"{made.model_name} {number:g} {self.given.get('times', '1')}"
 
-        def fetch(self, run: Run) -> list[str]:
+        def fetch(self) -> list[str]:
             return ["--text", str(self.step.lake.fetch(self.inputs.text, "text.txt", self.step.folder))]
 
-        def tags(self) -> dict[str, str]:
-            return {**made.tags(self.step.warehouse, self.fingerprint), "dataset_digest": self.inputs.text.digest}
+        def trained_on(self) -> TrainedOn:
+            text = self.inputs.text
+            return TrainedOn([DatasetReference(f"text/{WEEK}", text.digest, text.uri)], {"language": "none"})
 
         def options_on_record(self) -> Any:
             return dict(self.options)
-
-        def read_metrics(self, folder: Path) -> Mapping[str, Any]:
-            return json.loads((folder / "metrics.json").read_text())
 
         def judge(self, metrics: Mapping[str, Any]) -> list[Outcome]:
             return [Outcome("is_positive", metrics["number"] > 0, "above 0")]

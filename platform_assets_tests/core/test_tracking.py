@@ -42,6 +42,7 @@ def test_a_run_ends_finished_with_what_was_logged(tracking: Tracking, tmp_path: 
     assert stored.data.metrics == {"row_count": 12}
     assert stored.data.params == {"weeks": "1", "digests": "d" * LONGEST_PARAMETER}
     assert [item.path for item in tracking.client.list_artifacts(run.run_id)] == ["schema.json"]
+    assert stored.inputs
     assert [entry.dataset.digest for entry in stored.inputs.dataset_inputs] == ["d" * 32]
 
 

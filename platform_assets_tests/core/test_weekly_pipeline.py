@@ -84,12 +84,19 @@ def test_a_trained_week_is_published_registered_and_a_version_of_its_policy(worl
     expected = {
         "task": "guessing", "policy_id": known.policy_id, "policy_version_id": known.id, "policy_version": "1",
         "fingerprint": f"{world.name} 7 3", "model_digest": revision.digest, "stage": "training",
+        "dataset_version": WEEK, "language": "none",
         "dagster_asset": f"{world.name}/model", "dagster_partition": WEEK, "dagster_run_id": "a run",
     }  # fmt: skip
     assert expected.items() <= tags.items()
     assert known.config_defaults == DEFAULTS
     run = world.tracking.client.get_run(tags["run_id"])
     assert (run.info.status, run.data.tags["fingerprint"]) == ("FINISHED", tags["fingerprint"])
+    named = {"dataset_version": WEEK, "dataset_digest": tags["dataset_digest"]}
+    assert run.data.params == named
+    assert run.inputs is not None
+    assert [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs] == [
+        (f"text/{WEEK}", tags["dataset_digest"])
+    ]
 
 
 def test_the_same_training_again_runs_nothing_and_another_one_is_another_version(world: World) -> None:

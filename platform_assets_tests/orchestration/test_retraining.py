@@ -26,6 +26,7 @@ class World:
     folder: Path = Path("unused")
     published: dict[str, Dataset] = field(default_factory=dict)
     lacks: dict[str, str] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
     cursor: str | None = None
     broken: bool = False
     said: str = ""
@@ -38,7 +39,7 @@ class World:
         if self.broken:
             raise ConnectionError("the lake is away")
         found = self.published.get(week)
-        return found and replace(found, waits_for=self.lacks.get(week, ""))
+        return found and replace(found, waits_for=self.lacks.get(week, ""), is_trained=week in self.trained)
 
     def tick(self, policy: Policy | None = None) -> list[str]:
         """The run keys of a tick; a tick that breaks keeps the cursor it had, as the daemon does."""
@@ -138,6 +139,40 @@ def test_a_week_waits_for_what_its_training_reads_and_is_asked_for_once_that_is_
     running.lacks.clear()
     assert running.tick() == keys(WEEKS[0])
     assert running.tick() == []
+
+
+def test_a_week_that_somebody_trained_is_not_asked_for_and_counts_as_the_last_training(world: World) -> None:
+    policy = Policy(gap_weeks=2)
+    for week in WEEKS[:3]:
+        world.publish(week)
+    world.trained.add(WEEKS[2])
+    assert world.tick(policy) == []
+    assert f"{WEEKS[2]} is trained on already: its model is published" in world.said
+    assert "no training of their own for" in world.said
+    world.publish(WEEKS[3])
+    assert world.tick(policy) == []
+    assert world.said == f"{WEEKS[3]} waits: 1 week(s) after the last training, of 2"
+    world.publish(WEEKS[4])
+    assert world.tick(policy) == keys(WEEKS[4])
+
+
+def test_of_a_burst_whose_middle_is_trained_the_others_are_asked_for(running: World) -> None:
+    for week in WEEKS[:3]:
+        running.publish(week)
+    running.trained.add(WEEKS[1])
+    assert running.tick() == keys(WEEKS[0], WEEKS[2])
+
+
+def test_the_runs_have_the_run_config_that_was_given(running: World) -> None:
+    running.publish(WEEKS[0])
+    given = {"ops": {"model": {"config": {"epochs": 3}}}}
+    sensor = retrain("new_weeks", DATASET, "job", Policy(), lambda lake: running.read, given)
+    with dg.build_sensor_context(
+        running.instance, running.cursor, resources={"lake": LakeResource(url="x")}
+    ) as context:
+        result = sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert [(each.partition_key, each.run_config) for each in result.run_requests or []] == [(WEEKS[0], given)]
 
 
 def test_a_waiting_week_survives_a_tick_that_breaks_and_a_daemon_that_dies_before_it_saves(running: World) -> None:
@@ -258,6 +293,7 @@ class History:
     policy: Policy
     published: dict[str, Dataset] = field(default_factory=dict)
     lacks: dict[str, str] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
     events: list[str] = field(default_factory=list)
     cursor: str = ""
     asked: list[str] = field(default_factory=list)
@@ -271,8 +307,11 @@ class History:
     def supply(self, week: str, lacks: bool) -> None:
         self.lacks[week] = "recipes" if lacks else ""
 
+    def train(self, week: str, is_trained: bool) -> None:
+        (self.trained.add if is_trained else self.trained.discard)(week)
+
     def read(self, week: str) -> Dataset | None:
-        return replace(self.published[week], waits_for=self.lacks.get(week, ""))
+        return replace(self.published[week], waits_for=self.lacks.get(week, ""), is_trained=week in self.trained)
 
     def tick(self, is_saved: bool = True) -> None:
         """Saved, or the daemon died after it launched the runs: then the next tick asks for them again."""
@@ -280,7 +319,7 @@ class History:
         new = list(enumerate(self.events, start=1))[cursor.storage_id :]
         seen = {week for number, each in new if (week := cursor.take(number, each))}
         requests, expected = due(cursor, self.policy, sorted(seen), self.read, lambda text: None), self.expected()
-        assert [key for _, key in requests] == keys(*expected)
+        assert [key for _, key in requests] == keys(*(week for week in expected if week not in self.trained))
         if is_saved:
             self.inherited = self.newest() if self.inherited is None else self.inherited
             self.asked += expected
@@ -290,7 +329,7 @@ class History:
         return max(self.published, default="")
 
     def expected(self) -> list[str]:
-        """Of the inherited weeks the newest that fits; then every later one that fits, oldest first."""
+        """Of the inherited weeks the newest that fits; then every later one that fits, oldest first; trained already or not."""
         inherited = self.newest() if self.inherited is None else self.inherited
         asked = list(self.asked)
         for week in reversed(WEEKS):
@@ -318,6 +357,7 @@ steps = st.lists(
             lambda *words: lambda history: history.publish(*words), weeks, st.booleans(), st.sampled_from([1, 100, 200])
         ),
         st.builds(lambda *words: lambda history: history.supply(*words), weeks, st.booleans()),
+        st.builds(lambda *words: lambda history: history.train(*words), weeks, st.booleans()),
         st.just(History.tick),
         st.just(lambda history: history.tick(is_saved=False)),
     ),

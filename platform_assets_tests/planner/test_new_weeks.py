@@ -19,8 +19,9 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration.checks import Check
 from platform_assets.orchestration.resources import LakeResource
 from platform_assets.planner.assets import dataset, jobs, model, recipes, sensors
-from platform_assets.planner.assets.common import DATASET, POLICY_VERSION, RECIPES, REPLAY_SCORES, address
+from platform_assets.planner.assets.common import DATASET, MODEL, POLICY_VERSION, RECIPES, REPLAY_SCORES, address
 from platform_assets.planner.definitions import build
+from platform_assets.planner.training_options import CODE_VERSION
 
 WEEKS = ["2026-01-02", "2026-01-09", "2026-01-16"]
 SETTINGS = replace(Settings.from_environment({}), planner_start=date(2026, 1, 2), planner_training_weeks=2)
@@ -37,12 +38,27 @@ class Platform:
     cursor: str | None = None
     said: str = ""
 
-    def publish(self, asset: dg.AssetKey, week: str, state: str = PASSED) -> None:
+    def train(
+        self, week: str, datasets: list[str], code_version: str = CODE_VERSION, failing: str = "", without: str = ""
+    ) -> None:
+        """As a run leaves it that somebody else started, on these datasets but for one."""
+        lake, path = self.lake().open(), self.folder / "weights"
+        path.write_text(week)
+        read = [(RECIPES, week), *((DATASET, each) for each in datasets if each != without)]
+        made_of = [revision.as_input() for asset, each in read if (revision := lake.current(address(asset, each)))]
+        assert len(made_of) == len(read)
+        told = _outcomes(model.CHECKS, True)
+        if failing:
+            told[failing]["passed"] = False
+        lineage = Lineage(tuple(made_of), code_version=code_version, details={"checks": told})
+        lake.publish_files(address(MODEL, week), {path.name: path}, lineage)
+
+    def publish(self, asset: dg.AssetKey, week: str, state: str = PASSED, rows: int = 3) -> None:
         if state == MISSING:
             return
         path = self.folder / "rows.parquet"
         self.folder.mkdir(exist_ok=True)
-        pq.write_table(pa.table({"row": [1, 2, 3]}), path)
+        pq.write_table(pa.table({"row": list(range(rows))}), path)
         lineage = Lineage(details={"checks": _outcomes(CHECKS[asset], state == PASSED)})
         Lake(str(self.folder / "lake")).publish_table(address(asset, week), {"rows.parquet": path}, lineage)
         self.instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=week))
@@ -106,6 +122,35 @@ def test_a_week_waits_for_its_catalogue_and_for_the_trailing_datasets_and_says_s
     assert f"planner/dataset of {WEEKS[1]}, which failed" in platform.said
     platform.publish(DATASET, WEEKS[1])
     assert platform.tick() == [WEEKS[2]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked"),
+    [
+        ({}, []),
+        ({"code_version": "older"}, [WEEKS[1]]),
+        ({"failing": "loss_fell"}, [WEEKS[1]]),
+        ({"without": WEEKS[0]}, [WEEKS[1]]),
+    ],
+)
+def test_a_week_that_was_trained_by_hand_is_asked_for_only_where_its_training_would_read_or_be_another(
+    platform: Platform, changed: dict[str, str], asked: list[str]
+) -> None:
+    platform.publish(DATASET, WEEKS[0])
+    platform.publish(DATASET, WEEKS[1])
+    platform.publish(RECIPES, WEEKS[1])
+    platform.train(WEEKS[1], WEEKS[:2], **changed)
+    assert platform.tick() == asked
+    assert asked or f"{WEEKS[1]} is trained on already" in platform.said
+
+
+def test_a_dataset_that_changed_after_the_training_is_trained_on(platform: Platform) -> None:
+    for week in WEEKS[:2]:
+        platform.publish(DATASET, week)
+    platform.publish(RECIPES, WEEKS[1])
+    platform.train(WEEKS[1], WEEKS[:2])
+    platform.publish(DATASET, WEEKS[0], rows=4)
+    assert platform.tick() == [WEEKS[1]]
 
 
 def test_the_calendars_first_week_waits_for_no_week_before_it(platform: Platform) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,15 @@ from platform_assets.core.digest import digest_table
 from platform_assets.planner import language_model, training, training_inputs, training_options, training_output
 from platform_assets.planner.model_documents import ModelError, read_base, read_planner
 from platform_assets.planner.trained_model import read_options
-from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint, pinned, resolved
+from platform_assets.planner.training_options import LIBRARIES, TrainingOptions, fingerprint
 from platform_assets.planner.training_rows import TrainingRowsError, read_dataset
 from platform_assets.training import libraries
+from platform_assets.training.devices import pinned, resolved
 from platform_assets.training.errors import LossNotFinite, OtherFingerprint, OutOfMemory, TrainingError, WorkFolderBusy
 from platform_assets.training.options import field_docs
+from platform_assets.training.record import TrainingResult
 from platform_assets.training.work_folder import WorkFolder
+from platform_assets_tests.imported_sources import TRAINING_DECIDES_NOTHING, deciding_sources
 from platform_assets_tests.planner.small_model import write_base_document
 from platform_assets_tests.planner.training_world import row, words, write_dataset, write_world
 
@@ -40,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOptions, training.TrainingResult, list[Any]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOptions, TrainingResult, list[Any]]:
     options, heard = write_world(tmp_path_factory.mktemp("trained")), []
     result = training.train(options, [lambda epoch, metrics: heard.append((epoch, metrics))])
     return options, result, heard
@@ -59,7 +61,7 @@ def test_a_training_leaves_a_whole_model_folder(trained: Any) -> None:
     assert len(metrics["steps"]) == 2 * math.ceil(metrics["rows_train"] / 8)
     assert [epoch for epoch, _ in heard] == [0, 1]
     assert [dict(each) for _, each in heard] == [dict(each) for each in result.epochs]
-    assert result.tokens_per_second
+    assert result.rates["tokens_per_second"]
     assert result.parameters["learning_rate"] == options.lr
 
 
@@ -89,13 +91,13 @@ def test_a_second_run_finds_everything_done_and_writes_the_same_folder(trained: 
     options, _, _ = trained
     before = contents(options.output)
     again = training.train(options)
-    assert again.tokens_per_second is None
+    assert again.rates == {}
     assert contents(options.output) == before
 
 
 def test_a_work_folder_of_another_training_is_refused(trained: Any) -> None:
     options, _, _ = trained
-    with pytest.raises(OtherFingerprint, match=r"other data, base model, options.* Name another --work folder"):
+    with pytest.raises(OtherFingerprint, match=r"other inputs, options.* Name another --work folder"):
         training.train(replace(options, lr=1e-3))
 
 
@@ -130,7 +132,10 @@ def test_with_the_default_dropout_another_number_or_kind_of_devices_is_another_t
     for cuda, count in ((False, 1), (False, 2), (True, 1)):
         monkeypatch.setattr("torch.cuda.is_available", lambda cuda=cuda: cuda)
         options = resolved(replace(PLAIN, accelerator="auto", devices=count))
-        assert pinned(options) == {"precision": "32-true", "accelerator": "cuda" if cuda else "cpu"}
+        assert pinned(options, options.lora_dropout) == {
+            "precision": "32-true",
+            "accelerator": "cuda" if cuda else "cpu",
+        }
         found.add(fingerprint(options, ["d"], "b", "r"))
     for name, value in (("LOCAL_WORLD_SIZE", "1"), ("WORLD_SIZE", "2"), ("TORCHELASTIC_RUN_ID", "a")):
         monkeypatch.setenv(name, value)
@@ -140,7 +145,7 @@ def test_with_the_default_dropout_another_number_or_kind_of_devices_is_another_t
 
 
 def test_without_dropout_a_training_may_go_on_on_another_device() -> None:
-    assert pinned(replace(PLAIN, lora_dropout=0.0)) == {"precision": "32-true"}
+    assert pinned(PLAIN, 0.0) == {"precision": "32-true"}
 
 
 def test_other_inputs_are_another_training() -> None:
@@ -197,30 +202,12 @@ def test_another_version_of_a_library_that_computes_is_another_training(
 # What names, shows, stores or registers, but computes nothing; and rows' form, whose changes change the datasets' digests.
 DECIDES_NOTHING = {
     "planner": {"base_identity", "base_model", "registration", "trained_model", "training_record", "weekly"},
-    "training": {"errors", "libraries", "memory", "options", "output", "plots", "program", "progress", "settled", "threads"},
+    "training": TRAINING_DECIDES_NOTHING,
 }  # fmt: skip
 
 
 def test_the_code_version_covers_every_module_that_decides_a_number() -> None:
-    package = Path(training_options.__file__).parents[1]
-    found, left = set(), [package / "planner" / "training.py"]
-    while left:
-        path = left.pop()
-        if path in found:
-            continue
-        found.add(path)
-        left += [each for each in imported(path, package) if each.stem not in DECIDES_NOTHING[each.parent.name]]
-    assert found == set(training_options.SOURCES)
-
-
-def imported(path: Path, package: Path) -> Iterator[Path]:
-    """The modules of the planner's and the training's rooms that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for name in (node.module, *(f"{node.module}.{each.name}" for each in node.names)):
-                file = package.parent.joinpath(*name.split(".")).with_suffix(".py")
-                if file.is_file() and file.parent.name in DECIDES_NOTHING:
-                    yield file
+    assert deciding_sources(Path(training.__file__), DECIDES_NOTHING) == set(training_options.SOURCES)
 
 
 @pytest.mark.parametrize(("rank", "device"), [(None, "cuda:0"), ("0", "cuda:0"), ("1", "cuda:1")])
@@ -233,8 +220,8 @@ def test_a_quantised_base_is_made_on_the_device_of_its_own_process(
     if rank:
         monkeypatch.setenv("LOCAL_RANK", rank)
         # Only a first process claims the folder.
-        training_inputs.work_folder(options).path.joinpath("run.json").unlink()
-        claim = training_inputs.read_inputs(resolved(options), training_inputs.work_folder(options))
+        WorkFolder.of(options).path.joinpath("run.json").unlink()
+        claim = training_inputs.read_inputs(resolved(options), WorkFolder.of(options))
         claim.work.claim(claim.fingerprint, {"threads": 1})
     else:
         monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -274,6 +261,17 @@ def test_a_base_that_does_not_fit_into_memory_is_told_with_what_helps(
 
     monkeypatch.setattr(language_model, "load_base", load)
     with pytest.raises(OutOfMemory, match=r"^out of memory while the base model was loaded on cpu: .*nf4"):
+        training.train(write_world(tmp_path, [8]))
+
+
+def test_a_step_that_does_not_fit_into_memory_is_told_with_the_options_that_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*given: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("platform_assets.planner.fine_tuning.FineTuning.training_step", step)
+    with pytest.raises(OutOfMemory, match=r"batch_size 8: .*accumulate.*gradient checkpointing.*nf4$"):
         training.train(write_world(tmp_path, [8]))
 
 

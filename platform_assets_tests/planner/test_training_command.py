@@ -19,8 +19,13 @@ from platform_assets.planner import training, training_inputs, training_record
 from platform_assets.planner.base_model import advised_options
 from platform_assets.planner.model_documents import read_base
 from platform_assets.planner.trained_model import read_options
-from platform_assets.planner.training_options import TrainingOptions, advised, fingerprint, resolved
+from platform_assets.planner.training_options import TrainingOptions, advised, fingerprint
 from platform_assets.planner.training_rows import read_dataset
+from platform_assets.training import record
+from platform_assets.training.devices import resolved
+from platform_assets.training.history import History
+from platform_assets.training.trainer import Fitted
+from platform_assets.training.work_folder import WorkFolder
 from platform_assets_tests.planner.training_world import write_world
 
 GIVEN = ["--epochs", "1", "--batch_size=8", "--threads", "1", "--accelerator", "cpu"]
@@ -84,7 +89,7 @@ def test_a_dataset_has_its_folders_name_also_where_its_file_was_named(
 
 def recorded(
     options: TrainingOptions, monkeypatch: pytest.MonkeyPatch, known: str | None, *, register: bool = True
-) -> tuple[training_record.Record, Mock, Mock]:
+) -> tuple[record.Record, Mock, Mock]:
     """(the record of a training of these options, the tracking server, its run); `known` is the registered version."""
     run, tracking = Mock(spec=Run), Mock()
 
@@ -93,25 +98,25 @@ def recorded(
         yield run
 
     tracking.run.side_effect = opened
-    monkeypatch.setattr(training_record.services, "open_tracking", lambda settings: tracking)
-    monkeypatch.setattr(training_record.services, "open_warehouse", lambda settings: Mock())
+    monkeypatch.setattr(record.services, "open_tracking", lambda settings: tracking)
+    monkeypatch.setattr(record.services, "open_warehouse", lambda settings: Mock())
     monkeypatch.setattr(RegisteredModel, "registered", lambda self, server, key: known)
     monkeypatch.setattr(RegisteredModel, "ensure_policy", lambda self, warehouse: "the policy")
     named = {"7": Mock(version=3)}
     monkeypatch.setattr(RegisteredModel, "register_policy_versions", lambda self, server, warehouse: named)
     monkeypatch.setattr(RegisteredModel, "register", Mock(return_value="7"))
-    inputs = training_inputs.read_inputs(resolved(options), training_inputs.work_folder(options))
-    with training_record.recording(inputs, "", register, is_follower=False) as record:
-        versions = record.register(inputs, options.output)
+    inputs = training_inputs.read_inputs(resolved(options), WorkFolder.of(options))
+    with record.recording(training_record.subject(inputs), "", register, is_follower=False) as kept:
+        versions = kept.register(options.output)
     assert versions == ({"model_version": "7", "policy_version": 3} if register else {})
-    return record, tracking, run
+    return kept, tracking, run
 
 
 def test_a_training_that_is_registered_opens_no_run_and_is_named_again(
     commanded: TrainingOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, tracking, _ = recorded(commanded, monkeypatch, "7")
-    assert record.run is None
+    kept, tracking, _ = recorded(commanded, monkeypatch, "7")
+    assert kept.run is None
     tracking.run.assert_not_called()
     RegisteredModel.register.assert_not_called()  # type: ignore[attr-defined]
 
@@ -151,11 +156,11 @@ def test_the_model_has_the_digest_that_the_lake_would_give_it(
     assert registered["model_digest"] == published.revision.digest
 
 
-@pytest.mark.parametrize(("rate", "told"), [(None, False), (12.0, True)])
-def test_the_speed_is_recorded_where_steps_were_made(rate: float | None, told: bool) -> None:
+@pytest.mark.parametrize(("rate", "told"), [(0.0, False), (12.0, True)])
+def test_the_speed_is_recorded_where_steps_were_made(rate: float, told: bool) -> None:
     run = Mock(spec=Run)
-    result = training.TrainingResult(Path(), "f", {}, {"val_loss": 1.0}, (), rate, True)
-    training_record.Record(run).finish(result)
+    fitted = Fitted(History(), 0, rate, True, 1, "tokens")
+    record.Record(Mock(), run).finish(fitted.result(Path(), "f", {}, {"val_loss": 1.0}))
     (metrics,) = run.log_metrics.call_args.args
     assert ("tokens_per_second" in metrics) is told
     assert metrics["final_val_loss"] == 1.0

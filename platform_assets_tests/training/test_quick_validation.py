@@ -14,26 +14,10 @@ from platform_assets.training.history import History, Step
 from platform_assets.training.quick_validation import QuickValidation
 from platform_assets.training.trainer import Fitted, Run
 from platform_assets.training.work_folder import WorkFolder
-from platform_assets_tests.training.toy import Toy, same, toy_data, toy_fit, toy_module
+from platform_assets_tests.training.toy import Killed, Mortal, same, toy_data, toy_fit, toy_module
 
 # 12 rows in batches of 4, three steps an epoch.
 ROWS = [1, 2, 3, 4] * 3
-
-
-class Killed(BaseException):
-    """Not an Exception: nothing may tidy up after it."""
-
-
-class Mortal(Toy):
-    """Dies after a number of training steps in this process."""
-
-    left = 10**9
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        if Mortal.left == 0:
-            raise Killed
-        Mortal.left -= 1
-        return super().training_step(batch, batch_idx)
 
 
 def train(

@@ -14,26 +14,10 @@ from platform_assets.training import work_folder
 from platform_assets.training.checkpoints import Checkpoints
 from platform_assets.training.errors import OtherFingerprint, TrainingError
 from platform_assets.training.trainer import Fitted
-from platform_assets_tests.training.toy import Toy, same, toy_data, toy_fit
+from platform_assets_tests.training.toy import Killed, Mortal, same, toy_data, toy_fit
 
 # 27 rows in batches of 4, two to a step: 7 batches and 4 steps an epoch, its last batch and its last step both short.
 LENGTHS = [1 + row % 5 for row in range(27)]
-
-
-class Killed(BaseException):
-    """Not an Exception: nothing may tidy up after it."""
-
-
-class Mortal(Toy):
-    """Dies after a number of training steps in this process."""
-
-    left = 10**9
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        if Mortal.left == 0:
-            raise Killed
-        Mortal.left -= 1
-        return super().training_step(batch, batch_idx)
 
 
 class Overfitting(Mortal):
@@ -152,7 +136,7 @@ def test_checkpoints_hold_what_is_trained_and_no_frozen_weight(tmp_path: Path) -
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     killed(tmp_path, 5)
-    with pytest.raises(OtherFingerprint, match=r"belongs to a training with fingerprint a.*other data, base model"):
+    with pytest.raises(OtherFingerprint, match=r"belongs to a training with fingerprint a.*other inputs, options"):
         toy_fit(tmp_path, toy_data(LENGTHS, accumulate=2, fingerprint="b"), epochs=3)
 
 

@@ -42,6 +42,22 @@ class Toy(TargetLossModule):
         return (self.network(content).squeeze(-1) - content.sum(-1)).pow(2).sum()
 
 
+class Killed(BaseException):
+    """Not an Exception: nothing may tidy up after it."""
+
+
+class Mortal(Toy):
+    """Dies after a number of training steps in this process."""
+
+    left = 10**9
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        if Mortal.left == 0:
+            raise Killed
+        Mortal.left -= 1
+        return super().training_step(batch, batch_idx)
+
+
 def toy_module(steps: int, dropout: float = 0.0, rate: float = 0.05, kind: type[Toy] = Toy) -> Toy:
     torch.manual_seed(3)
     frozen = torch.nn.Linear(WIDTH, WIDTH)

@@ -1,13 +1,14 @@
 """planner/model: the base model fine-tuned on the trailing weeks, in the lake and registered in MLflow as `planner_model`."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import checks, partitioned, partitions, steps, upstream
+from platform_assets.orchestration import checks, partitioned, partitions, upstream, weekly_assets
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+from platform_assets.orchestration.weekly_assets import Made, Services
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import BASE_MODEL, DATASET, MODEL, RECIPES
 from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
@@ -15,14 +16,12 @@ from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.core.weekly_training import Trained
+    from platform_assets.core.step import Step
     from platform_assets.planner.weekly_model import Inputs
 
 CHECKS = (
     checks.Check("loss_fell", "The validation loss of the best epoch is below that of the untuned base."),
-    checks.Check(
-        "registered", "MLflow and exp.policy_versions both know the model, by the same version.", blocking=False
-    ),
+    weekly_assets.REGISTERED,
 )
 
 
@@ -55,34 +54,32 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     weekly = partitions.planner_weekly(settings)
     look_back = partitions.weeks_before(settings.planner_training_weeks - 1)
 
-    @dg.asset(
-        key=MODEL,
+    @weekly_assets.weekly_asset(
+        MODEL,
+        CHECKS,
+        weekly,
+        owners=common.OWNERS,
         deps=[dg.AssetDep(DATASET, partition_mapping=look_back), RECIPES, BASE_MODEL],
         description=_DESCRIPTION,
-        group_name=common.GROUP,
-        owners=common.OWNERS,
         kinds={"pytorch", "mlflow"},
-        check_specs=checks.specs(MODEL, CHECKS, weekly),
-        partitions_def=weekly,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=upstream.TRAINING_POOL,
     )
     def model(
         context: dg.AssetExecutionContext, config: ModelConfig, lake: LakeResource, engine: EngineResource,
         mlflow: MlflowResource, warehouse: WarehouseResource,
     ) -> Iterator[partitioned.Event]:  # fmt: skip
-        def produce(week: str) -> Sequence[partitioned.Produced]:
+        def make(step: "Step") -> Made:
             from platform_assets.planner.weekly_model import WeeklyModel
 
-            with engine.workspace("model") as folder:
-                step = steps.step(context, week, folder, lake, mlflow, warehouse)
-                inputs = _inputs(step.lake, settings, config, week)
-                work = settings.training_folder / "planner_model"
-                trained = WeeklyModel(step, inputs, common.address(MODEL, week), config.given(), work).produce()
-                metadata = _metadata(trained, mlflow.run_url(trained.run))
-                return [partitioned.Produced(MODEL, trained.publication, metadata, trained.outcomes)]
+            inputs, address = (
+                _inputs(step.lake, settings, config, step.partition),
+                common.address(MODEL, step.partition),
+            )
+            work = settings.training_folder / "planner_model"
+            return weekly_assets.trained(WeeklyModel(step, inputs, address, config.given(), work).produce())
 
-        yield from partitioned.run_partitions(context, produce, CHECKS)
+        services = Services(lake, engine, mlflow, warehouse)
+        yield from weekly_assets.run_weeks(context, services, MODEL, CHECKS, make)
 
     return model
 
@@ -106,18 +103,6 @@ def trailing_datasets(settings: Settings, week: str, count: int = 0) -> list[str
     first = partitions.planner_weekly(settings).get_first_partition_key() or week
     trailing = partitions.trailing_weeks(week, count or settings.planner_training_weeks)
     return [key for key in trailing if key >= first]
-
-
-def _metadata(trained: "Trained", link: str) -> dict[str, Any]:
-    from platform_assets.orchestration.metadata import files_metadata, image
-    from platform_assets.planner import trained_model
-
-    pictures = {path.stem: image(path.read_bytes(), path.stem) for path in sorted(trained.folder.glob("*.png"))}
-    return {
-        **files_metadata(trained.publication),
-        "mlflow_version": trained.model_version, "policy_version": trained.policy_version,
-        "mlflow_run": dg.MetadataValue.url(link), **pictures, **trained_model.numbers(trained.metrics),
-    }  # fmt: skip
 
 
 _DESCRIPTION = """The base model, fine-tuned (LoRA) on the accepted plans of the trailing weekly datasets, each pinned by its

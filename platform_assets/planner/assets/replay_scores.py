@@ -1,13 +1,14 @@
 """planner/replay_scores: candidate and baseline on every accepted plan of a week that neither has seen, row by row."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, partitions, steps, upstream
+from platform_assets.orchestration import automation, checks, partitioned, partitions, upstream, weekly_assets
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+from platform_assets.orchestration.weekly_assets import Made, Services
 from platform_assets.planner.assets import common
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, MODEL, RECIPES, REPLAY_SCORES
 from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
@@ -16,7 +17,8 @@ from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.planner.weekly_replay import Inputs, Replayed
+    from platform_assets.core.step import Step
+    from platform_assets.planner.weekly_replay import Inputs
 
 CHECKS = (
     checks.Check("rows_reconcile", "Every row of the dataset was scored or is counted among the excluded."),
@@ -42,8 +44,11 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     """The replay of each evaluated week."""
     evaluated = partitions.planner_evaluated_weekly(settings)
 
-    @dg.asset(
-        key=REPLAY_SCORES,
+    @weekly_assets.weekly_asset(
+        REPLAY_SCORES,
+        CHECKS,
+        evaluated,
+        owners=common.OWNERS,
         deps=[
             dg.AssetDep(MODEL, partition_mapping=partitions.week_before()),
             DATASET,
@@ -51,12 +56,7 @@ def build(settings: Settings) -> dg.AssetsDefinition:
             dg.AssetDep(ENRICHED_PLANS, partition_mapping=partitions.days_in_week()),
         ],
         description=_DESCRIPTION,
-        group_name=common.GROUP,
-        owners=common.OWNERS,
         kinds={"pytorch", "parquet", "mlflow"},
-        check_specs=checks.specs(REPLAY_SCORES, CHECKS, evaluated),
-        partitions_def=evaluated,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=upstream.TRAINING_POOL,
         automation_condition=automation.judged_from_trained(gates=dg.AssetSelection.assets(ENRICHED_PLANS)),
     )
@@ -64,17 +64,14 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ReplayConfig, lake: LakeResource, engine: EngineResource,
         mlflow: MlflowResource, warehouse: WarehouseResource,
     ) -> Iterator[partitioned.Event]:  # fmt: skip
-        def produce(week: str) -> Sequence[partitioned.Produced]:
+        def make(step: "Step") -> Made:
             from platform_assets.planner.weekly_replay import WeeklyReplay
 
-            with engine.workspace("replay") as folder:
-                step = steps.step(context, week, folder, lake, mlflow, warehouse)
-                inputs = _inputs(step.lake, week)
-                replayed = WeeklyReplay(step, inputs, common.address(REPLAY_SCORES, week), config.options()).produce()
-                metadata = _metadata(replayed, mlflow.run_url(replayed.run))
-                return [partitioned.Produced(REPLAY_SCORES, replayed.publication, metadata, replayed.outcomes)]
+            inputs, address = _inputs(step.lake, step.partition), common.address(REPLAY_SCORES, step.partition)
+            return weekly_assets.replayed(WeeklyReplay(step, inputs, address, config.options()).produce())
 
-        yield from partitioned.run_partitions(context, produce, CHECKS)
+        services = Services(lake, engine, mlflow, warehouse)
+        yield from weekly_assets.run_weeks(context, services, REPLAY_SCORES, CHECKS, make)
 
     return replay_scores
 
@@ -91,19 +88,6 @@ def _inputs(lake: "Lake", week: str) -> "Inputs":
     checks.require_passed(RECIPES, week, recipes, RECIPES_CHECKS)
     enriched = common.require(lake, ENRICHED_PLANS, partitions.days_of_week(week), purpose)
     return Inputs(dataset, model, recipes, tuple(enriched.values()))
-
-
-def _metadata(replayed: "Replayed", link: str) -> dict[str, Any]:
-    from platform_assets.core import replay_record
-    from platform_assets.orchestration.metadata import image, table_metadata
-
-    return {
-        "comparison": dg.MetadataValue.md(replay_record.table(replayed.means)),
-        **{name.removesuffix(".png"): image(picture, name) for name, picture in replayed.pictures.items()},
-        "mlflow_run": dg.MetadataValue.url(link),
-        "summary": dg.MetadataValue.json(dict(replayed.summary)),
-        **table_metadata(replayed.publication, replayed.scores),
-    }
 
 
 _DESCRIPTION = """Every accepted plan of the evaluated week, planned again by the model of the week before and by the baseline,

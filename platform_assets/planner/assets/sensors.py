@@ -5,7 +5,7 @@ published the change (`planner.late_data`). Datasets follow by `orchestration.au
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,8 +17,9 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration import automation, checks, partitions, retraining
 from platform_assets.orchestration.resources import LakeResource, SourceResource
 from platform_assets.planner.assets import common, jobs
-from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, RECIPES
+from platform_assets.planner.assets.common import BASE_MODEL, DATASET, ENRICHED_PLANS, EVENTS, MODEL, RECIPES
 from platform_assets.planner.assets.dataset import CHECKS as DATASET_CHECKS
+from platform_assets.planner.assets.model import CHECKS as MODEL_CHECKS
 from platform_assets.planner.assets.model import trailing_datasets
 from platform_assets.planner.assets.recipes import CHECKS as RECIPES_CHECKS
 
@@ -129,7 +130,10 @@ def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
 
 
 def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
-    """Train on a new weekly dataset once it, and all that `planner/model` requires of the lake with it, passed its checks."""
+    """Train on a new weekly dataset once it, and all that `planner/model` requires of the lake with it, passed its checks.
+
+    A week whose model is published of the same datasets and recipes, whoever trained it, is left as it is.
+    """
 
     def reader(lake: LakeResource) -> Callable[[str], retraining.Dataset | None]:
         store = lake.open()
@@ -137,6 +141,20 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
         @cache
         def current(asset: dg.AssetKey, week: str) -> Revision | None:
             return store.current(common.address(asset, week))
+
+        def is_trained(week: str) -> bool:
+            """Whether a model that passed was made by this code of what the week's training would read."""
+            from platform_assets.planner.training_options import CODE_VERSION
+
+            model = current(MODEL, week)
+            if model is None or model.lineage.code_version != CODE_VERSION:
+                return False
+            read_by_it = [
+                *(current(DATASET, each) for each in trailing_datasets(settings, week)),
+                current(RECIPES, week),
+            ]
+            passed = not checks.failed_blocking(model.lineage.details, MODEL_CHECKS)
+            return passed and retraining.is_made_of(model, filter(None, read_by_it), current, {BASE_MODEL})
 
         def read(week: str) -> retraining.Dataset | None:
             revision = current(DATASET, week)
@@ -146,7 +164,8 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
             others = [(DATASET, each, DATASET_CHECKS) for each in trailing_datasets(settings, week) if each != week]
             read_too = [*others, (RECIPES, week, RECIPES_CHECKS)]
             lacks = [checks.lacking(asset, key, current(asset, key), each) for asset, key, each in read_too]
-            return retraining.Dataset(revision.digest, revision.rows or 0, failed, "; ".join(filter(None, lacks)))
+            found = retraining.Dataset(revision.digest, revision.rows or 0, failed, "; ".join(filter(None, lacks)))
+            return found if failed or found.waits_for else replace(found, is_trained=is_trained(week))
 
         return read
 

@@ -30,6 +30,9 @@ CHECKS = (
     checks.Check("snapshots_finite", "Every number is finite."),
     checks.Check("nothing_before_first_visit", "A customer's row is zero up to the block of the first visit."),
     checks.Check("visits_counted", "Of each customer who has come, the shares of a habit sum up to 1."),
+    checks.Check(
+        "earlier_weeks_only", "Of some returning customers, counted again, snapshots tell the weeks before them."
+    ),
     checks.Check("history_covered", "Most customers bought products that have a vector."),
 )
 

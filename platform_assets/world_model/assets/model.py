@@ -1,27 +1,26 @@
 """world_model/model: the masked-product transformer trained on a split's train weeks, in the lake and in MLflow as `world_model`."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import checks, partitioned, steps, upstream
+from platform_assets.orchestration import checks, partitioned, upstream, weekly_assets
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+from platform_assets.orchestration.weekly_assets import Made, Services
 from platform_assets.world_model.assets import common
 from platform_assets.world_model.assets.common import MODEL, TENSOR_CACHE
 from platform_assets.world_model.assets.tensor_cache import CHECKS as TENSOR_CACHE_CHECKS
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.core.weekly_training import Trained
+    from platform_assets.core.step import Step
     from platform_assets.world_model.weekly_model import Inputs
 
 CHECKS = (
     checks.Check("loss_fell", "The validation loss of the best epoch is below that of the untrained network."),
-    checks.Check(
-        "registered", "MLflow and exp.policy_versions both know the model, by the same version.", blocking=False
-    ),
+    weekly_assets.REGISTERED,
 )
 
 
@@ -54,34 +53,29 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     """The model of each last week known."""
     known = common.known_weekly(settings)
 
-    @dg.asset(
-        key=MODEL,
+    @weekly_assets.weekly_asset(
+        MODEL,
+        CHECKS,
+        known,
+        owners=common.OWNERS,
         deps=[TENSOR_CACHE],
         description=_DESCRIPTION,
-        group_name=common.GROUP,
-        owners=common.OWNERS,
         kinds={"pytorch", "mlflow"},
-        check_specs=checks.specs(MODEL, CHECKS, known),
-        partitions_def=known,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=upstream.TRAINING_POOL,
     )
     def model(
         context: dg.AssetExecutionContext, config: ModelConfig, lake: LakeResource, engine: EngineResource,
         mlflow: MlflowResource, warehouse: WarehouseResource,
     ) -> Iterator[partitioned.Event]:  # fmt: skip
-        def produce(week: str) -> Sequence[partitioned.Produced]:
+        def make(step: "Step") -> Made:
             from platform_assets.world_model.weekly_model import WeeklyModel
 
-            with engine.workspace("model") as folder:
-                step = steps.step(context, week, folder, lake, mlflow, warehouse)
-                inputs, address = _inputs(step.lake, week), common.address(MODEL, week)
-                work = settings.training_folder / "world_model"
-                trained = WeeklyModel(step, inputs, address, config.given(), work).produce()
-                metadata = _metadata(trained, mlflow.run_url(trained.run))
-                return [partitioned.Produced(MODEL, trained.publication, metadata, trained.outcomes)]
+            inputs, address = _inputs(step.lake, step.partition), common.address(MODEL, step.partition)
+            work = settings.training_folder / "world_model"
+            return weekly_assets.trained(WeeklyModel(step, inputs, address, config.given(), work).produce())
 
-        yield from partitioned.run_partitions(context, produce, CHECKS)
+        services = Services(lake, engine, mlflow, warehouse)
+        yield from weekly_assets.run_weeks(context, services, MODEL, CHECKS, make)
 
     return model
 
@@ -92,18 +86,6 @@ def _inputs(lake: "Lake", week: str) -> "Inputs":
     cache = common.require(lake, TENSOR_CACHE, week, f"model {week}")
     checks.require_passed(TENSOR_CACHE, week, cache, TENSOR_CACHE_CHECKS)
     return Inputs(cache)
-
-
-def _metadata(trained: "Trained", link: str) -> dict[str, Any]:
-    from platform_assets.orchestration.metadata import files_metadata, image
-    from platform_assets.world_model import trained_model
-
-    pictures = {path.stem: image(path.read_bytes(), path.stem) for path in sorted(trained.folder.glob("*.png"))}
-    return {
-        **files_metadata(trained.publication),
-        "mlflow_version": trained.model_version, "policy_version": trained.policy_version,
-        "mlflow_run": dg.MetadataValue.url(link), **pictures, **trained_model.numbers(trained.metrics),
-    }  # fmt: skip
 
 
 _DESCRIPTION = """The masked-product transformer, trained on the split's train weeks and stopped by its validation weeks, by a

@@ -61,11 +61,15 @@ def _produce(
 ) -> partitioned.Produced:
     from platform_assets.core.lake import Lineage
     from platform_assets.world_model import product_embeddings as domain
+    from platform_assets.world_model.co_purchase import TooManyProducts
 
     before = lake.current(common.address(PRODUCT_EMBEDDINGS, week))
     read = common.require_weeks(lake, TRANSACTIONS, split.train, TRANSACTIONS_CHECKS, f"product_embeddings of {week}")
     transactions = common.fetch_all(lake, read, "transactions.parquet", folder / "fetched")
-    files = domain.build_embeddings(engine, transactions, folder)
+    try:
+        files = domain.build_embeddings(engine, transactions, folder)
+    except TooManyProducts as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
     outcomes = _outcomes(engine, files, transactions)
     counts = {"products": outcomes[0].metadata["rows"], "train_weeks": len(split.train)}
     lineage = Lineage(

@@ -1,13 +1,14 @@
 """world_model/replay_scores: the model and every baseline on each test basket of its split, one hidden product a basket."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from platform_assets.core.settings import Settings
-from platform_assets.orchestration import automation, checks, partitioned, steps, upstream
+from platform_assets.orchestration import automation, checks, partitioned, upstream, weekly_assets
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+from platform_assets.orchestration.weekly_assets import Made, Services
 from platform_assets.world_model.assets import common
 from platform_assets.world_model.assets.common import MODEL, REPLAY_SCORES, TENSOR_CACHE
 from platform_assets.world_model.assets.model import CHECKS as MODEL_CHECKS
@@ -15,7 +16,8 @@ from platform_assets.world_model.assets.tensor_cache import CHECKS as TENSOR_CAC
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake
-    from platform_assets.world_model.weekly_replay import Inputs, Replayed
+    from platform_assets.core.step import Step
+    from platform_assets.world_model.weekly_replay import Inputs
 
 CHECKS = (
     checks.Check("rows_reconcile", "Every test basket was scored or is counted among the excluded."),
@@ -45,16 +47,14 @@ def build(settings: Settings) -> dg.AssetsDefinition:
     """The evaluation of each last week known."""
     known = common.known_weekly(settings)
 
-    @dg.asset(
-        key=REPLAY_SCORES,
+    @weekly_assets.weekly_asset(
+        REPLAY_SCORES,
+        CHECKS,
+        known,
+        owners=common.OWNERS,
         deps=[MODEL, TENSOR_CACHE],
         description=_DESCRIPTION,
-        group_name=common.GROUP,
-        owners=common.OWNERS,
         kinds={"pytorch", "parquet", "mlflow"},
-        check_specs=checks.specs(REPLAY_SCORES, CHECKS, known),
-        partitions_def=known,
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
         pool=upstream.TRAINING_POOL,
         # A cache that was built again is followed by the training on it, and that by this.
         automation_condition=automation.judged_from_trained(gates=dg.AssetSelection.assets(TENSOR_CACHE)),
@@ -63,17 +63,14 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: ReplayConfig, lake: LakeResource, engine: EngineResource,
         mlflow: MlflowResource, warehouse: WarehouseResource,
     ) -> Iterator[partitioned.Event]:  # fmt: skip
-        def produce(week: str) -> Sequence[partitioned.Produced]:
+        def make(step: "Step") -> Made:
             from platform_assets.world_model.weekly_replay import WeeklyReplay
 
-            with engine.workspace("replay") as folder:
-                step = steps.step(context, week, folder, lake, mlflow, warehouse)
-                inputs, address = _inputs(step.lake, week), common.address(REPLAY_SCORES, week)
-                replayed = WeeklyReplay(step, inputs, address, config.options()).produce()
-                metadata = _metadata(replayed, mlflow.run_url(replayed.run))
-                return [partitioned.Produced(REPLAY_SCORES, replayed.publication, metadata, replayed.outcomes)]
+            inputs, address = _inputs(step.lake, step.partition), common.address(REPLAY_SCORES, step.partition)
+            return weekly_assets.replayed(WeeklyReplay(step, inputs, address, config.options()).produce())
 
-        yield from partitioned.run_partitions(context, produce, CHECKS)
+        services = Services(lake, engine, mlflow, warehouse)
+        yield from weekly_assets.run_weeks(context, services, REPLAY_SCORES, CHECKS, make)
 
     return replay_scores
 
@@ -93,20 +90,6 @@ def _inputs(lake: "Lake", week: str) -> "Inputs":
             allow_retries=False,
         )
     return Inputs(cache, model)
-
-
-def _metadata(replayed: "Replayed", link: str) -> dict[str, Any]:
-    from platform_assets.core import replay_record
-    from platform_assets.orchestration.metadata import image, table_metadata
-    from platform_assets.world_model import judgement
-
-    return {
-        "comparison": dg.MetadataValue.md(replay_record.table(judgement.means(replayed.scores))),
-        **{name.removesuffix(".png"): image(picture, name) for name, picture in replayed.pictures.items()},
-        "mlflow_run": dg.MetadataValue.url(link),
-        "summary": dg.MetadataValue.json(dict(replayed.summary)),
-        **table_metadata(replayed.publication, replayed.scores),
-    }
 
 
 _DESCRIPTION = """Test baskets of two or more products (of more than 200,000 so many, drawn by their ids) with one product

@@ -4,7 +4,9 @@ Thin: when a training is due is `orchestration.retraining`'s business. Replay an
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
@@ -15,7 +17,9 @@ from platform_assets.orchestration.resources import LakeResource
 from platform_assets.world_model import splits
 from platform_assets.world_model.assets import common, jobs
 from platform_assets.world_model.assets.baskets import CHECKS as BASKETS_CHECKS
-from platform_assets.world_model.assets.common import BASKETS, TRANSACTIONS
+from platform_assets.world_model.assets.common import BASKETS, MODEL, TENSOR_CACHE, TRANSACTIONS
+from platform_assets.world_model.assets.model import CHECKS as MODEL_CHECKS
+from platform_assets.world_model.assets.tensor_cache import FEATURES
 from platform_assets.world_model.assets.transactions import CHECKS as TRANSACTIONS_CHECKS
 
 
@@ -28,7 +32,8 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
     """Train with a week as the last one known, PLATFORM_RETAIL_RETRAIN_WEEKS after the training before it.
 
     Once every week up to it is published and passed its checks, and there are enough of them for a split. Of several such weeks
-    the newest alone: each training reads all weeks, and nobody wants a model of each week of a backfill.
+    the newest alone: each training reads all weeks, and nobody wants a model of each week of a backfill. The runs take
+    PLATFORM_RETAIL_TRAINING_OPTIONS; a week whose model is published of the same weeks, whoever trained it, is left as it is.
     """
     first = partitions.retail_first_week(settings)
 
@@ -46,6 +51,16 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
             found = (checks.lacking(asset, week, current(asset, week), required) for asset, required in read_of_it)
             return next(filter(None, found), "")
 
+        def is_trained(week: str) -> bool:
+            """Whether a model that passed was made by this code of the weeks that are current."""
+            from platform_assets.world_model.training_options import CODE_VERSION
+
+            model, cache = current(MODEL, week), current(TENSOR_CACHE, week)
+            if model is None or cache is None or model.lineage.code_version != CODE_VERSION:
+                return False
+            passed = not checks.failed_blocking(model.lineage.details, MODEL_CHECKS)
+            return passed and retraining.is_made_of(model, [cache], current, {TENSOR_CACHE, *FEATURES})
+
         def read(week: str) -> retraining.Dataset | None:
             revision = current(BASKETS, week)
             if revision is None:
@@ -57,9 +72,20 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
                 return retraining.Dataset(revision.digest, revision.rows or 0, (too_few,))
             failed = tuple(checks.failed_blocking(revision.lineage.details, BASKETS_CHECKS))
             waits_for = "; ".join(list(filter(None, map(lacks, weeks)))[:3])
-            return retraining.Dataset(revision.digest, revision.rows or 0, failed, waits_for)
+            found = retraining.Dataset(revision.digest, revision.rows or 0, failed, waits_for)
+            return found if failed or waits_for else replace(found, is_trained=is_trained(week))
 
         return read
 
     policy = retraining.Policy(settings.retail_retrain_weeks, newest_only=True)
-    return retraining.retrain("world_model_new_weeks", BASKETS, job, policy, reader)
+    return retraining.retrain("world_model_new_weeks", BASKETS, job, policy, reader, _run_config(settings))
+
+
+def _run_config(settings: Settings) -> dict[str, Any]:
+    """As the Launchpad would show the options of PLATFORM_RETAIL_TRAINING_OPTIONS."""
+    if not settings.retail_training_options:
+        return {}
+    from platform_assets.world_model import retraining_options
+
+    options = dict(retraining_options.checked(settings))
+    return {"ops": {MODEL.to_python_identifier(): {"config": {"options": options}}}}

@@ -1,0 +1,133 @@
+"""What the weekly assets of a trained model (model, replay_scores, policy_version) share, whatever is trained.
+
+How such an asset is declared, how the partitions of its run become steps of the pipeline's work, and what people see of what
+was made. What does not belong here: which inputs a week reads and what is done with them; each pipeline's own assets say that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from platform_assets.core.quality import Outcome
+from platform_assets.orchestration import checks, partitioned, steps
+from platform_assets.orchestration.metadata import files_metadata, image, table_metadata
+from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
+
+if TYPE_CHECKING:
+    from platform_assets.core.lake import Publication
+    from platform_assets.core.replay_record import Means
+    from platform_assets.core.step import Step
+    from platform_assets.core.tracking import Run
+    from platform_assets.core.weekly_replay import Replayed
+    from platform_assets.core.weekly_training import Trained
+    from platform_assets.core.weekly_verdict import Judged
+
+REGISTERED = checks.Check(
+    "registered", "MLflow and exp.policy_versions both know the model, by the same version.", blocking=False
+)
+VERDICT_CHECKS = (
+    checks.Check("registries_agree", "MLflow's versions and exp.policy_versions name each other, in both directions."),
+    checks.Check("better_than_baseline", "The verdict; a rejection is a result, not a failure.", blocking=False),
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The resources that a step's work needs."""
+
+    lake: LakeResource
+    engine: EngineResource
+    mlflow: MlflowResource
+    warehouse: WarehouseResource
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a week of an asset became; `run` is the one in MLflow that tells of it, if any does."""
+
+    publication: Publication
+    outcomes: Sequence[Outcome]
+    metadata: Mapping[str, Any]
+    run: Run | None = None
+
+
+def weekly_asset(
+    key: dg.AssetKey, required: Sequence[checks.Check], partitions: dg.PartitionsDefinition, *, owners: Sequence[str],
+    deps: Sequence[dg.AssetKey | dg.AssetDep], description: str, kinds: set[str], pool: str | None,
+    automation_condition: dg.AutomationCondition | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
+    """`dg.asset` as all of them use it: a week is a run of its own, and its checks have its partition."""
+    return dg.asset(
+        key=key, group_name=key.path[0], owners=owners, deps=deps, description=description, kinds=kinds, pool=pool,
+        partitions_def=partitions, check_specs=checks.specs(key, required, partitions),
+        backfill_policy=dg.BackfillPolicy.multi_run(1), automation_condition=automation_condition,
+    )  # fmt: skip
+
+
+def run_weeks(
+    context: dg.AssetExecutionContext, services: Services, key: dg.AssetKey, required: Sequence[checks.Check],
+    make: Callable[[Step], Made],
+) -> Iterator[partitioned.Event]:  # fmt: skip
+    """Make every partition of the run, each in a working folder of its own, and tell Dagster."""
+
+    def produce(week: str) -> Sequence[partitioned.Produced]:
+        with services.engine.workspace(key.path[-1]) as folder:
+            made = make(steps.step(context, week, folder, services.lake, services.mlflow, services.warehouse))
+            link = {"mlflow_run": dg.MetadataValue.url(services.mlflow.run_url(made.run))} if made.run else {}
+            return [partitioned.Produced(key, made.publication, {**made.metadata, **link}, made.outcomes)]
+
+    yield from partitioned.run_partitions(context, produce, required)
+
+
+def trained(what: Trained) -> Made:
+    """A model: its versions, its pictures, its numbers."""
+    from platform_assets.core.training_metrics import numbers
+
+    metadata = {
+        **files_metadata(what.publication),
+        "mlflow_version": what.model_version, "policy_version": what.policy_version,
+        **{path.stem: image(path.read_bytes(), path.stem) for path in sorted(what.folder.glob("*.png"))},
+        **numbers(what.metrics),
+    }  # fmt: skip
+    return Made(what.publication, what.outcomes, metadata, what.run)
+
+
+def replayed(what: Replayed) -> Made:
+    """A replay: the means of all that were compared, pictures, the summary, a sample of the rows."""
+    scored = what.scored
+    metadata = {
+        "comparison": _comparison(what.means),
+        **{name.removesuffix(".png"): image(picture, name) for name, picture in what.pictures.items()},
+        "summary": dg.MetadataValue.json(dict(scored.summary)),
+        **table_metadata(what.publication, scored.scores),
+    }
+    return Made(what.publication, scored.outcomes, metadata, what.run)
+
+
+def judged(what: Judged, means: Means, of: str) -> Made:
+    """A verdict: the outcome with its reasons, as a picture and as a document; `of` names what was judged, for people."""
+    from platform_assets.core.verdict_plots import verdict_plot
+
+    verdict, version = what.verdict, what.version
+    metadata = {
+        "outcome": verdict.outcome,
+        "policy_version": version.version,
+        "status": version.status,
+        "thresholds": verdict.label,
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "verdict_plot": image(verdict_plot(verdict, f"Version {version.version} on {of}"), "verdict"),
+        "comparison": _comparison(means),
+        "verdict": dg.MetadataValue.json(dict(what.document)),
+        **files_metadata(what.publication),
+    }
+    return Made(what.publication, what.outcomes, metadata)
+
+
+def _comparison(means: Means) -> dg.MarkdownMetadataValue:
+    from platform_assets.core.replay_record import table
+
+    return dg.MetadataValue.md(table(means))
