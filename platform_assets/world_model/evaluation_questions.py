@@ -38,27 +38,14 @@ class Settings:
     """How the loader groups baskets; changes no number."""
 
 
-class SampledLoader(EvaluationDataLoader):
-    """The evaluation's loader on the baskets of a sample only."""
-
-    chosen: NDArray[np.bool_] | None = None
-
-    def _members(self, group: int | None) -> Iterator[NDArray[np.int64]]:
-        for rows in super()._members(group):
-            yield rows if self.chosen is None else rows[self.chosen[rows]]
-
-
 def loader(
     dataset: WorldModelDataset, settings: Settings, history: int, next_basket: bool = False
 ) -> EvaluationDataLoader:
     """What is asked of the baskets in the sample: one hidden item each, or the whole next basket."""
-    found = SampledLoader(
+    return EvaluationDataLoader(
         dataset, settings.batch_size, settings.group_by, seed=settings.seed, purchase_history=history,
-        next_basket=next_basket, minimum_items=LEAST_ITEMS,
+        next_basket=next_basket, minimum_items=LEAST_ITEMS, chosen=_sample(dataset, settings) if settings.sample else None,
     )  # fmt: skip
-    if settings.sample:
-        found.chosen = _sample(dataset, settings)
-    return found
 
 
 def questions(dataset: WorldModelDataset, settings: Settings) -> list[Questions]:

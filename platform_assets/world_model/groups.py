@@ -20,12 +20,22 @@ SCANNED = 2**20
 
 
 class Groups:
-    """The baskets of at least `minimum_items`. Raises ValueError for a `group_by` that there is none of."""
+    """The baskets of at least `minimum_items`, and of these the `chosen` [baskets of the split] ones, or all.
 
-    def __init__(self, dataset: WorldModelDataset, group_by: str | None, minimum_items: int) -> None:
+    Raises ValueError for a `group_by` that there is none of.
+    """
+
+    def __init__(
+        self,
+        dataset: WorldModelDataset,
+        group_by: str | None,
+        minimum_items: int,
+        chosen: NDArray[np.bool_] | None = None,
+    ) -> None:
         if group_by is not None and group_by not in GROUPS:
             raise ValueError(f"group_by is one of {', '.join(GROUPS)}, or None, not {group_by!r}")
         self._dataset, self._group_by, self._least = dataset, group_by, minimum_items
+        self._chosen = chosen
 
     def pieces(self, size: int) -> Iterator[tuple[int | None, NDArray[np.int64]]]:
         """Baskets by group in the order of their keys, at most `size` of them at a time."""
@@ -58,11 +68,12 @@ class Groups:
         return [*sorted(seen)]
 
     def _members(self, group: int | None) -> Iterator[NDArray[np.int64]]:
-        """The baskets of a group that are long enough. The split is read again for each group: their order would be as large as it."""
+        """The baskets of a group that are asked for. The split is read again for each group: their order would be as large as it."""
         arrays = self._dataset.arrays
         for start in range(0, len(arrays), SCANNED):
             stop = min(start + SCANNED, len(arrays))
             rows = np.arange(start, stop)
             if self._group_by is not None:
                 rows = start + np.flatnonzero(getattr(arrays, GROUPS[self._group_by])[start:stop] == group)
-            yield rows[arrays.offsets[rows + 1] - arrays.offsets[rows] >= self._least]
+            rows = rows[arrays.offsets[rows + 1] - arrays.offsets[rows] >= self._least]
+            yield rows if self._chosen is None else rows[self._chosen[rows]]

@@ -166,7 +166,7 @@ class WorldModelDataLoader:
 
 
 class EvaluationDataLoader:
-    """(key, batch) of all baskets of at least `minimum_items`, group after group: each day's, hour's or week's together.
+    """(key, batch) of all (`chosen`: those) baskets of at least `minimum_items`, group after group: each day's, hour's or week's together.
 
     Exactly one item of a basket is hidden, chosen by seed and basket id, so that no batch size and no order changes what is
     asked; only a basket without any product that train weeks have is asked nothing. A key is the ISO date, the hour, or the
@@ -178,12 +178,12 @@ class EvaluationDataLoader:
     def __init__(
         self, dataset: WorldModelDataset, batch_size: int = 64, group_by: str | None = "date", *, apply_masking: bool = True,
         seed: int = 0, purchase_history: int = 0, next_basket: bool = False, minimum_items: int = 2, prefetch: bool = True,
-        window: int = WINDOW,
+        window: int = WINDOW, chosen: NDArray[np.bool_] | None = None,
     ) -> None:  # fmt: skip
         dataset.require_transactions()
         self.dataset, self.batch_size, self.group_by, self.seed = dataset, batch_size, group_by, seed
         self._masks, self._next, self._prefetch = apply_masking, next_basket, prefetch
-        self._groups = Groups(dataset, group_by, minimum_items)
+        self._groups = Groups(dataset, group_by, minimum_items, chosen)
         self._windows = Windows(len(dataset), batch_size, window)
         self._histories = Histories(dataset.cache, purchase_history)
 

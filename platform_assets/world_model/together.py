@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from platform_assets.world_model.batch import SEQUENCE, Counts, Encoder, Indices, NextItems, WorldModelBatch
 
-# More than these leave the processor's cache again before they are used.
-MOST = 8
+# More than these leave the processor's cache again before they are used. Places: of items, of full batches; their tensors take 33 MB.
+MOST, MOST_PLACES = 8, 8 * 64 * 50
 _CONTEXT = (
     "customer",
     "snapshot",
@@ -32,18 +31,33 @@ _CONTEXT = (
 )
 
 
+Asked = tuple[Indices, Counts, NextItems | None]
 EncoderOn = Callable[[torch.device], Encoder]
 
 
 def batches(
-    found: Iterable[tuple[Indices, Counts, NextItems | None]], encoder_on: EncoderOn, with_trip: bool, auxiliary: bool
+    found: Iterable[Asked], encoder_on: EncoderOn, with_trip: bool, auxiliary: bool
 ) -> Iterator[WorldModelBatch]:
     """One after the other, each with its neighbours' computation."""
-    rest = iter(found)
-    while several := list(islice(rest, MOST)):
+    for several in _neighbours(found):
         group = Together([indices for indices, _, _ in several], encoder_on, with_trip)
         for place, (indices, counts, items) in enumerate(several):
             yield WorldModelBatch(indices, encoder_on, auxiliary, counts, with_trip, items, (group, place))
+
+
+def _neighbours(found: Iterable[Asked]) -> Iterator[list[Asked]]:
+    """Runs of batches that are computed at once, in their order; a batch that is too large is one of its own."""
+    several: list[Asked] = []
+    places = 0
+    for asked in found:
+        size = asked[0].tokens.numel()
+        if several and (len(several) == MOST or places + size > MOST_PLACES):
+            yield several
+            several, places = [], 0
+        several.append(asked)
+        places += size
+    if several:
+        yield several
 
 
 class Together:

@@ -16,6 +16,7 @@ from platform_assets.world_model.baselines import Baselines
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.evaluation import Evaluated, EvaluationError
 from platform_assets.world_model.evaluation_questions import Settings
+from platform_assets.world_model.groups import Groups
 from platform_assets.world_model.loader import EvaluationDataLoader
 from platform_assets.world_model.network import WorldModelNetwork
 from platform_assets.world_model.questions import of_batch
@@ -165,10 +166,8 @@ def test_baskets_that_get_lost_on_the_way_do_not_pass_for_excluded_ones(
     found: Evaluated, network: WorldModelNetwork, dataset: WorldModelDataset, tuned: Baselines, counted: AuxiliaryBaselines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    usual = evaluation_questions.SampledLoader._members
-    monkeypatch.setattr(
-        evaluation_questions.SampledLoader, "_members", lambda *given: (rows[3:] for rows in usual(*given))
-    )
+    usual = Groups._members
+    monkeypatch.setattr(Groups, "_members", lambda *given: (rows[3:] for rows in usual(*given)))
     fewer = evaluation.evaluate(network, HISTORY, dataset, tuned, counted, Settings())
     assert fewer.excluded == found.excluded
     assert len(fewer.rows) + sum(fewer.excluded.values()) < len(dataset)

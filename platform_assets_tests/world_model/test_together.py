@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from platform_assets.world_model import together as together_module
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.loader import EvaluationDataLoader, WorldModelDataLoader
 from platform_assets.world_model.together import MOST
@@ -53,3 +54,18 @@ def test_a_batch_that_has_moved_computes_its_own(folder: Path) -> None:
     batch = next(iter(WorldModelDataLoader(WorldModelDataset(folder))))
     assert batch.to("cpu").together is not None
     assert batch.to("meta").together is None
+
+
+@pytest.mark.parametrize(("batch_size", "together"), [(1, 8), (200, 1)])
+def test_large_batches_are_not_held_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, together: int
+) -> None:
+    """Eight batches of 1,024 would hold half a gigabyte while one of their tensors is kept."""
+    monkeypatch.setattr(together_module, "MOST_PLACES", 400)
+    batches = list(WorldModelDataLoader(WorldModelDataset(folder), batch_size, bucket_batching=False))
+    groups = [id(group) for group, _ in (batch.together for batch in batches if batch.together)]
+    sizes = {number: groups.count(number) for number in groups}
+    assert len(groups) == len(batches)
+    assert max(sizes.values()) == together
+    for batch in batches[:20]:
+        assert torch.equal(batch.get_sequence_features(), batch.encoder_on(torch.device("cpu")).sequence(batch.indices))
