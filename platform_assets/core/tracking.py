@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetReference", "Run", "Tracking", "TrackingError", "TrackingUnreachable"]
 
-EXPERIMENTS = ("planner_training", "world_model_training", "offline_replay")
+EXPERIMENTS = ("planner_training", "query_predictor_training", "world_model_training", "offline_replay")
 DAGSTER_RUN_ID = "dagster_run_id"
 LONGEST_PARAMETER = 500
 _PARENT = "mlflow.parentRunId"

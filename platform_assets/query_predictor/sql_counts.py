@@ -62,13 +62,14 @@ class Walk:
         """Takes the nodes of one tree, parents before children and the deepest last."""
         kinds = list(map(type, nodes))
         self.kinds.update(kinds)
+        counts = self.counts
         for node in compress(nodes, map(_WATCHED.__contains__, kinds)):
-            kind = node.__class__
-            if kind in LOOKS:
-                LOOKS[kind](node, self.counts, self)
-            if kind in _PLACED and self.region(node).is_filtered:
-                for name in _names(kind, True):
-                    self.counts[name] += 1
+            look, is_placed, below = _WATCHED[node.__class__]
+            if look:
+                look(node, counts, self)
+            if is_placed and self.region(node).is_filtered:
+                for name in below:
+                    counts[name] += 1
         self._regions.clear()
         self.counts["tree_depth"] = max(self.counts["tree_depth"], _depth(nodes[-1]))
 
@@ -229,4 +230,5 @@ LOOKS: dict[type, Callable[[Any, Counts, Walk], None]] = {
 
 _OPENING = frozenset({exp.Select, exp.With, exp.Where})
 _PLACED = _OPENING.union(*BELOW_WHERE.values())
-_WATCHED = _PLACED.union(LOOKS)
+# Of each class that is looked at: the look, whether its region matters, and what it counts for below a WHERE.
+_WATCHED = {kind: (LOOKS.get(kind), kind in _PLACED, _names(kind, True)) for kind in _PLACED.union(LOOKS)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from sqlglot import exp, parse
 
 from platform_assets.query_predictor.context_features import Context
 from platform_assets.query_predictor.features import SQL_NAMES, TEXT
-from platform_assets.query_predictor.sql_features import ParseStatus, fallbacks, featurise
+from platform_assets.query_predictor.sql_features import ParseStatus, collector_paused, fallbacks, featurise
 from platform_assets.query_predictor.sql_tokens import normalised, read
 from platform_assets.query_predictor.text_cache import TextCache, featurise_all
 from platform_assets_tests.query_predictor.test_features import MONDAY_MIDNIGHT
@@ -196,3 +197,37 @@ def test_many_texts_over_processes_are_the_rows_of_one_after_another() -> None:
         "blank": 1,
     }
     assert featurise_all([])[0].shape == (0, 70)
+
+
+def test_the_collector_of_cycles_is_as_it_was_found() -> None:
+    assert gc.isenabled()
+    with collector_paused():
+        assert not gc.isenabled()
+        featurise("select a from t")
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="asked for"), collector_paused():
+        raise RuntimeError("asked for")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        featurise("select a from t")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_texts_read_one_after_another_leave_no_cycles() -> None:
+    texts = [text for text, _ in PLANTED if featurise(text).status == ParseStatus.PARSED]
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        for _ in range(40):
+            for text in texts:
+                featurise(text)
+        left = len(gc.get_objects()) - before
+    finally:
+        gc.enable()
+    # A tree has some thirty nodes, each with a dictionary.
+    assert left < 40 * len(texts) * 10

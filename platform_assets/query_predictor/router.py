@@ -1,0 +1,188 @@
+"""A query's route, as serving and replay decide it: first the zero-cost categories, then features, the model and its threshold.
+
+Everything comes from one model folder. What does not belong here: MLflow's ways (`served_model`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platform_assets.query_predictor import text_terms, zero_cost
+from platform_assets.query_predictor.context_features import Context
+from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
+from platform_assets.query_predictor.model_files import ModelError, read_config
+from platform_assets.query_predictor.onnx_model import NAME as ONNX
+from platform_assets.query_predictor.onnx_model import OnnxModel
+from platform_assets.query_predictor.served_features import ServedFeatures
+from platform_assets.query_predictor.sql_features import ParseStatus
+from platform_assets.query_predictor.text_cache import REMEMBERED, text_hash
+from platform_assets.query_predictor.threshold import Threshold
+from platform_assets.query_predictor.zero_cost import ZeroCostCategories
+
+FIELDS = ("query", "user", "catalog", "schema", "clientInfo", "createTime")
+HEAVY, LIGHT = "heavy", "light"
+ZERO_COST, MODEL, FALLBACK = "zero_cost", "model", "fallback"
+
+
+class QueryError(ValueError):
+    """A query that cannot be asked about; the message names the field."""
+
+
+@dataclass(frozen=True)
+class AskedQuery:
+    """One query, and what its session says."""
+
+    query: str
+    created: datetime
+    user: str = ""
+    catalog: str | None = None
+    schema: str | None = None
+    client_info: str | None = None
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any], now: datetime) -> AskedQuery:
+        """Of {query, user, catalog, schema, clientInfo, createTime}; all but the first may be left out, and `now` is when it was
+        created then. Raises QueryError."""
+        if unknown := sorted(set(document) - set(FIELDS)):
+            raise QueryError(f"{', '.join(unknown)}: a query has the fields {', '.join(FIELDS)}")
+        for name in FIELDS[:-1]:
+            given = document.get(name)
+            if not isinstance(given, str) and (given is not None or name == "query"):
+                raise QueryError(f"{name} is {_shown(given)}; write a text")
+        texts = {name: document.get(name) or None for name in ("catalog", "schema")}
+        created = _time(document.get("createTime"), now)
+        return cls(
+            document["query"], created, document.get("user") or "", **texts, client_info=document.get("clientInfo")
+        )
+
+    @property
+    def context(self) -> Context:
+        """As features read it."""
+        return Context(self.created, self.catalog, self.schema, self.client_info)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A route and why. `probability` is None where no model was asked; `category` is the zero-cost one then."""
+
+    probability: float | None
+    route: Literal["heavy", "light"]
+    reason: str
+    """zero_cost, model, or fallback_ and how the text was read instead of parsed: the model answers by what tokens tell."""
+    snapshot_age_seconds: float
+    category: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+class Row(Protocol):
+    """A query's features, float32 [C], and how its text was read."""
+
+    @property
+    def values(self) -> NDArray[np.float32]: ...
+    @property
+    def status(self) -> ParseStatus: ...
+
+
+class Featuriser(Protocol):
+    """What makes a query's features; `served_features.ServedFeatures` does."""
+
+    def __call__(self, text: str, user: str, context: Context) -> Row: ...
+
+
+class Router:
+    """Routes queries by one model; safe for threads."""
+
+    def __init__(
+        self,
+        free: ZeroCostCategories,
+        featurise: Featuriser,
+        snapshot: HistorySnapshot,
+        model: OnnxModel,
+        threshold: Threshold,
+    ) -> None:
+        self._free, self._featurise, self._snapshot = free, featurise, snapshot
+        self._model, self._threshold = model, threshold
+        self._categories: OrderedDict[bytes, str | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path) -> Router:
+        """Of a model folder. Raises ModelError for one that is not whole, or of another table of features."""
+        config = read_config(folder)
+        if config["numbers"] != [*BASE_NAMES, *HISTORICAL_NAMES]:
+            raise ModelError(f"{folder} was trained on other features than this release makes: train it again")
+        try:
+            free = ZeroCostCategories.from_json((folder / zero_cost.NAME).read_text(encoding="utf-8"))
+            terms = text_terms.TermWeights.from_json((folder / text_terms.NAME).read_text(encoding="utf-8"))
+            snapshot = HistorySnapshot.open(folder / "history")
+            model, threshold = OnnxModel(folder / ONNX), Threshold.read(folder)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{folder} is no whole query predictor ({error}): copy it again, or train it again"
+            ) from None
+        if model.columns != config["columns"] or config["columns"] != len(config["numbers"]) + len(terms):
+            raise ModelError(f"{folder} holds files of several models: copy it again, or train it again")
+        return cls(free, ServedFeatures(snapshot, terms), snapshot, model, threshold)
+
+    def route(self, queries: Sequence[AskedQuery]) -> list[Answer]:
+        """One answer a query, in their order; the same alone and among others."""
+        categories = [self._category(each.query) for each in queries]
+        asked = [each for each, free in zip(queries, categories, strict=True) if free is None]
+        rows = [self._featurise(each.query, each.user, each.context) for each in asked]
+        scores = self._model.scores(np.stack([row.values for row in rows])) if rows else np.empty(0, np.float32)
+        modelled = iter(zip(rows, scores, self._threshold.routes(scores), strict=True))
+        return [self._answer(each, free, modelled) for each, free in zip(queries, categories, strict=True)]
+
+    def _answer(self, query: AskedQuery, free: str | None, modelled: Any) -> Answer:
+        age = self._snapshot.age_seconds(query.created)
+        if free is not None:
+            return Answer(None, LIGHT, ZERO_COST, age, free)
+        row, score, is_heavy = next(modelled)
+        reason = MODEL if row.status == ParseStatus.PARSED else f"{FALLBACK}_{row.status.name.lower()}"
+        return Answer(float(score), HEAVY if is_heavy else LIGHT, reason, age)
+
+    def _category(self, text: str) -> str | None:
+        """The zero-cost category of a text, remembered; None: ask the model."""
+        if not self._free.safe:
+            return None
+        key = text_hash(text)
+        with self._lock:
+            if key in self._categories:
+                self._categories.move_to_end(key)
+                return self._categories[key]
+        found = self._free.free(text)
+        with self._lock:
+            self._categories[key] = found
+            if len(self._categories) > REMEMBERED:
+                self._categories.popitem(last=False)
+        return found
+
+
+def _time(given: Any, now: datetime) -> datetime:
+    if given is None:
+        return now
+    try:
+        found = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
+    except ValueError:
+        raise QueryError(f"createTime is {_shown(given)}; write it as 2026-01-05T12:00:00Z") from None
+    if found.tzinfo is None:
+        raise QueryError(f"createTime is {_shown(given)}, without a time zone; write it as 2026-01-05T12:00:00Z")
+    return found.astimezone(UTC)
+
+
+def _shown(given: Any) -> str:
+    text = repr(given)
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,0 +1,69 @@
+"""The registered model as MLflow serves it: SQL text and its session in, a route and why out. Logged as code, not pickled.
+
+One request is a query (`router.FIELDS`): `{"inputs": [{"query": "SELECT ...", "user": "ann", "catalog": "hive", "schema": "sales",
+"clientInfo": null, "createTime": "2026-01-05T12:00:00Z"}]}` to the scoring server; a table with these columns serves as well. All
+but the query may be left out. Every answer says how old the history is that it knows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+
+class ServedQueryRouter(PythonModel):
+    """Opens the model folder among its artefacts, and routes queries."""
+
+    # MLflow would check requests by a type hint of `model_input`; `AskedQuery.read` checks them, and says what is wrong.
+    _skip_type_hint_validation = True
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Open the model. Raises MlflowException for a folder that is not whole."""
+        from platform_assets.query_predictor.model_files import ModelError
+        from platform_assets.query_predictor.router import Router
+
+        try:
+            self._router = Router.open(Path(context.artifacts["model"]))
+        except ModelError as error:
+            raise MlflowException(str(error)) from error
+
+    def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> list[Any]:
+        """[{probability, route, reason, snapshot_age_seconds, category}] in the order of the requests.
+
+        A query that cannot be read is refused, status 400, and why.
+        """
+        from platform_assets.query_predictor.router import AskedQuery, QueryError
+
+        now = datetime.now(UTC)
+        try:
+            asked = [AskedQuery.read(row, now) for row in _rows(model_input)]
+        except QueryError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return [answer.document() for answer in self._router.route(asked)]
+
+
+def _rows(model_input: Any) -> list[dict[str, Any]]:
+    """The requests: one, a list of them, or a table with one column a field."""
+    if hasattr(model_input, "to_dict"):
+        model_input = model_input.to_dict(orient="records")
+    rows = [model_input] if isinstance(model_input, dict) else list(model_input)
+    found = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    return [{name: value for name, value in row.items() if not _is_missing(value)} for row in found]
+
+
+def _plain(value: Any) -> Any:
+    # The scoring server wraps every field in an array.
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(value != value)
+
+
+set_model(ServedQueryRouter())

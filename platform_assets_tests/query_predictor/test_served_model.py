@@ -1,0 +1,157 @@
+"""The registered model as it is served: zero-cost first, then the model, a route and a reason; bad requests refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from platform_assets.query_predictor import registration, training
+from platform_assets.query_predictor.model_files import ModelError
+from platform_assets.query_predictor.onnx_model import OnnxModel
+from platform_assets.query_predictor.router import AskedQuery, QueryError, Router
+from platform_assets.query_predictor.split_features import NUMBERS
+from platform_assets.query_predictor.threshold import Threshold
+from platform_assets_tests.query_predictor.small_features import TERMS, write_week
+
+NOW = datetime(2026, 2, 24, 12, tzinfo=UTC)
+ASKED = {
+    "query": "SELECT sum(x) FROM lineitem JOIN orders ON a = b WHERE x > 3", "user": "ann", "catalog": "hive",
+    "schema": "sales", "clientInfo": None, "createTime": "2026-02-24T00:00:00Z",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("served")
+    return training.train(write_week(place / "week").options(place / "model", plots=False, cv_folds=0)).folder
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import mlflow.pyfunc
+
+    packed = tmp_path_factory.mktemp("packed") / "model"
+    registration.pack(folder, packed)
+    return mlflow.pyfunc.load_model(str(packed))
+
+
+def test_zero_cost_categories_come_first_and_then_the_model(served: Any) -> None:
+    [free, asked] = served.predict([{**ASKED, "query": "  -- all of them\nSHOW tables"}, ASKED])
+    assert free == {
+        "probability": None, "route": "light", "reason": "zero_cost", "snapshot_age_seconds": 86400.0, "category": "show",
+    }  # fmt: skip
+    assert (asked["reason"], asked["category"], asked["snapshot_age_seconds"]) == ("model", None, 86400.0)
+    assert 0 < asked["probability"] < 1
+
+
+def test_the_answer_is_that_of_served_features_onnx_and_the_frozen_threshold(folder: Path) -> None:
+    from platform_assets.query_predictor.context_features import Context
+    from platform_assets.query_predictor.history_snapshot import HistorySnapshot
+    from platform_assets.query_predictor.served_features import ServedFeatures
+    from platform_assets.query_predictor.text_terms import TermWeights
+
+    terms = TermWeights.from_json((folder / "tfidf.json").read_text())
+    features = ServedFeatures(HistorySnapshot.open(folder / "history"), terms)
+    created = datetime(2026, 2, 24, tzinfo=UTC)
+    row = features(ASKED["query"] or "", "ann", Context(created, "hive", "sales", None)).values
+    assert len(row) == len(NUMBERS) + len(TERMS)
+    score = OnnxModel(folder / "model.onnx").scores(row[None])
+    [answer] = Router.open(folder).route([AskedQuery.read(ASKED, NOW)])
+    assert answer.probability == float(score[0])
+    assert answer.route == ("heavy" if Threshold.read(folder).routes(score)[0] else "light")
+
+
+def test_a_query_is_answered_alike_alone_and_among_others(served: Any) -> None:
+    asked = [{**ASKED, "query": f"SELECT {number} FROM lineitem WHERE a > {number}"} for number in range(60)]
+    asked[3]["query"] = "SHOW tables"
+    together = served.predict(asked)
+    assert [served.predict([one])[0] for one in asked] == together
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("SELECT 'unterminated FROM t", "fallback_unterminated"), ("", "fallback_blank"),
+        ("CALL system.run()", "fallback_command"), ("SELECT FROM WHERE (", "fallback_refused"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_not_parsed_is_answered_and_the_reason_says_so(served: Any, text: str, reason: str) -> None:
+    [answer] = served.predict([{**ASKED, "query": text}])
+    assert answer["reason"] == reason
+    assert 0 <= answer["probability"] <= 1
+
+
+def test_both_routes_occur_on_either_side_of_the_threshold(folder: Path, tmp_path: Path) -> None:
+    [answer] = Router.open(folder).route([AskedQuery.read(ASKED, NOW)])
+    for name, value, route in (("on", answer.probability, "heavy"), ("above", 1.5, "light")):
+        other = shutil.copytree(folder, tmp_path / name)
+        document = json.loads((other / "threshold.json").read_text())
+        (other / "threshold.json").write_text(json.dumps({**document, "value": float(np.float32(value))}))
+        assert Router.open(other).route([AskedQuery.read(ASKED, NOW)])[0].route == route
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"query": None}, "query is None; write a text"),
+        ({"query": 3}, "query is 3; write a text"),
+        ({"user": 7}, "user is 7; write a text"),
+        ({"createTime": "yesterday"}, "createTime is 'yesterday'; write it as 2026-01-05T12:00:00Z"),
+        ({"createTime": "2026-01-05T12:00:00"}, "without a time zone"),
+        ({"cpuTime": 3.0}, "cpuTime: a query has the fields query, user"),
+    ],
+)
+def test_a_query_that_cannot_be_read_is_refused_by_field(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(QueryError, match=reason):
+        AskedQuery.read({**ASKED, **change}, NOW)
+
+
+def test_what_is_left_out_is_missing_and_created_now(served: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    assert AskedQuery.read({"query": "x"}, NOW) == AskedQuery("x", NOW)
+    [answer] = served.predict([{"query": "SELECT 1 FROM t"}])
+    now = (datetime.now(UTC) - datetime(2026, 2, 23, tzinfo=UTC)).total_seconds()
+    assert answer["snapshot_age_seconds"] == pytest.approx(now, abs=60)
+    with pytest.raises(MlflowException, match="query is None"):
+        served.predict([{"user": "ann"}])
+
+
+def test_a_table_and_the_scoring_server_answer_alike(served: Any) -> None:
+    import pandas as pd
+    from mlflow.pyfunc import scoring_server
+
+    expected = served.predict([ASKED, {**ASKED, "user": "bob"}])
+    table = pd.DataFrame([ASKED, {**ASKED, "user": "bob"}])
+    assert served.predict(table) == expected
+    times = table.assign(createTime=pd.to_datetime(table["createTime"]))
+    assert served.predict(times) == expected
+    body = json.dumps({"inputs": [ASKED, {**ASKED, "user": "bob"}]})
+    answered = scoring_server.invocations(body, "application/json", served, served.metadata.get_input_schema())
+    assert answered.status == 200
+    assert json.loads(answered.response)["predictions"] == expected
+
+
+def test_a_folder_that_is_not_whole_or_of_another_release_is_refused(folder: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(
+        ("model.onnx", "threshold.json", "tfidf.json", "history/users.parquet", "config.json")
+    ):
+        torn = shutil.copytree(folder, tmp_path / str(number))
+        (torn / name).unlink()
+        with pytest.raises(ModelError, match=r"train it again|platform_assets\.query_predictor\.training wrote"):
+            Router.open(torn)
+    other = shutil.copytree(folder, tmp_path / "other")
+    document = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**document, "numbers": document["numbers"][::-1]}))
+    with pytest.raises(ModelError, match="trained on other features than this release makes"):
+        Router.open(other)
+    shutil.copy(folder / "config.json", other / "config.json")
+    (other / "tfidf.json").write_text(json.dumps({"terms": ["a"], "idf": [1.0]}))
+    with pytest.raises(ModelError, match="holds files of several models"):
+        Router.open(other)
