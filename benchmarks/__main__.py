@@ -31,6 +31,7 @@ from benchmarks import (
     trino_cluster,
     world_model_quality,
     world_model_scale,
+    world_model_training,
     year,
 )
 from benchmarks.measure import BenchmarkError
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "world_model_quality": world_model_quality.run,
     "world_model_scale": world_model_scale.run,
     "query_sampling": query_sampling.run,
+    "world_model_training": world_model_training.run,
 }
 # They take many minutes.
 BY_NAME_ONLY = {

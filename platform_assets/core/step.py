@@ -48,12 +48,17 @@ class Step:
     """A line for the run's log."""
 
 
-def words(options: Mapping[str, str]) -> list[str]:
-    """A command line's options; one without a value is left out, true and false are a switch and its opposite."""
+def words(options: Mapping[str, str | None]) -> list[str]:
+    """A command line's options: None is left out, an empty text is a value, true and false are a switch and its opposite.
+
+    Raises ValueError for a name that is none: with a value behind its own `=` it would pass as another option.
+    """
     found: list[str] = []
     for name, value in options.items():
+        if not name.isidentifier():
+            raise ValueError(f"{name!r} is no name of an option")
         if value in ("true", "false"):
             found.append(f"--{name}" if value == "true" else f"--no-{name}")
-        elif value:
+        elif value is not None:
             found += [f"--{name}", value]
     return found

@@ -15,8 +15,8 @@ from platform_assets.core.quality import Outcome
 
 METRICS = "metrics.json"
 UNTUNED = "val_loss_untuned"
-PART_LOSS = "val_loss_of_part"
-"""Of the rows that were measured before the first step, where these are not all."""
+PART_LOSS, UNTUNED_OF_PART = "val_loss_of_part", "val_loss_untuned_of_part"
+"""Of the rows that were measured before the first step, where these are not all: kept epoch, and untuned."""
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -31,13 +31,15 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def judge_loss(metrics: Mapping[str, Any], untuned_name: str, why_none: str, tuned_name: str = "val_loss") -> Outcome:
+def judge_loss(metrics: Mapping[str, Any], untuned_name: str, why_none: str, part: str = "") -> Outcome:
     """Whether the kept epoch is better than no training: a model that learned nothing must not replace anything.
 
-    `untuned_name` is what was measured before the first step, for people, `why_none` why nothing could be measured;
-    `tuned_name` is the metric of the kept epoch that is of the same rows.
+    `untuned_name` is what was measured before the first step, for people, `why_none` why nothing could be measured. Where that
+    was a part of the validation rows, `part` says which: the losses of that part are compared.
     """
-    tuned, untuned = metrics.get(tuned_name), metrics.get(UNTUNED)
+    names = (PART_LOSS, UNTUNED_OF_PART) if part else ("val_loss", UNTUNED)
+    tuned, untuned = (metrics.get(name) for name in names)
     if tuned is None or untuned is None:
         return Outcome("loss_fell", False, f"{why_none}: nothing tells whether the model learned", warning=True)
-    return Outcome("loss_fell", tuned < untuned, f"validation loss {tuned:.4f}, of {untuned_name} {untuned:.4f}")
+    reason = f"validation loss{f' of {part}' if part else ''} {tuned:.4f}, of {untuned_name} {untuned:.4f}"
+    return Outcome("loss_fell", tuned < untuned, reason)

@@ -8,7 +8,7 @@ their automation condition.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
@@ -20,6 +20,10 @@ from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import finished_materializations
 from platform_assets.orchestration.resources import LakeResource
 
+IS_TRAINED = (
+    "its model is published with its checks passed, and what the training's job makes is of the inputs and of the code versions "
+    "that it would be of now (options and releases of libraries are not compared)"
+)
 SAID = 5  # of a tick's sentences, so many become the reason that it requested nothing; its log has all
 
 
@@ -33,7 +37,8 @@ class Dataset:
     waits_for: str = ""
     """What else a training of this week reads and is missing or failed its checks, for people; empty: the week is ready."""
     is_trained: bool = False
-    """Whether its model is published already, made of what a training would read now (`is_made_of`): somebody trained it."""
+    """Whether its model is published already, and a training's job would make it of the same by the same code (`is_made_of`):
+    somebody trained it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def retrain(
       model of each week of last year. A sensor whose first tick found no dataset inherits nothing: a backfill that comes
       later is trained on week by week, like any burst.
     - A week that is due and that somebody trained already is not trained again: it counts as the last training, and its model
-      stays whatever options it has.
+      stays whatever options it has, and whatever releases of libraries made it.
     - A request's run key is the week and its digest: a tick that failed half-way asks for the same again, and Dagster drops
       what it has.
     """
@@ -165,7 +170,7 @@ def due(
     for week in _in_turn(cursor, policy):
         if week > cursor.last_week and (found := _ready(cursor, policy, week, read, say)):
             if found.is_trained:
-                say(f"{week} is trained on already: its model is published, of what a training would read now")
+                say(f"{week} is trained on already: {IS_TRAINED}")
             else:
                 requests.append((week, f"{week}:{found.digest}"))
             cursor.trained(week, say)
@@ -174,12 +179,16 @@ def due(
 
 def is_made_of(
     made: Revision, read: Iterable[Revision], current: Callable[[dg.AssetKey, str], Revision | None],
-    through: Collection[dg.AssetKey] = (),
+    versions: Mapping[dg.AssetKey, str],
 ) -> bool:  # fmt: skip
-    """Whether a revision names all that would be `read` for it now, and nothing that was published anew since.
+    """Whether a revision names all that would be `read` for it now, nothing that was published anew since, and today's code.
 
-    Inputs that are of an asset in `through` are asked the same: what the training's job makes itself, it would make anew.
+    `versions` are the code versions that the assets of the training's job would record now, the revision's own among them.
+    Inputs of these assets are asked the same: what the job makes itself, it would make anew. Of any other input its digest alone
+    is compared: by what code it was made, and from what, is the business of its own jobs.
     """
+    if made.lineage.code_version != versions[dg.AssetKey.from_user_string(made.address.asset)]:
+        return False
     if not {each.as_input() for each in read} <= set(made.lineage.inputs):
         return False
     for each in made.lineage.inputs:
@@ -187,7 +196,7 @@ def is_made_of(
         found = current(key, each.partition)
         if found is None or found.digest != each.digest:
             return False
-        if key in through and not is_made_of(found, (), current, through):
+        if key in versions and not is_made_of(found, (), current, versions):
             return False
     return True
 

@@ -53,7 +53,6 @@ _NOT_OF_THE_RESULT = frozenset(
 )
 # Each process draws dropout for its own rows, and a CPU draws other numbers than CUDA; without it, the rounding differs alone.
 _OF_DROPOUT = frozenset({"devices", "accelerator"})
-ACCELERATORS = (devices.AUTO, devices.CPU, devices.CUDA)
 
 
 @dataclass(frozen=True)
@@ -130,11 +129,15 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the option that cannot be."""
-        if self.accelerator not in ACCELERATORS:
-            raise ValueError(f"--accelerator is one of {', '.join(ACCELERATORS)}, not {self.accelerator}")
+        devices.require_known(self)
         for name in ("epochs", "batch_size", "accumulate", "lora_r", "max_length", "devices", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("gradient_clip", "weight_decay", "early_stopping"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"--{name} must be 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"--warmup must be from 0 to 1, not {self.warmup}")
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"--lora_dropout must be 0 or more and below 1, not {self.lora_dropout}")
         if not 0 < self.lr < 1:

@@ -43,7 +43,7 @@ class Inputs:
 
 @dataclass
 class WeeklyReplay:
-    """`options` of the command line: how, not what, is replayed."""
+    """`options` of the command line: how, not what, is replayed; an empty one is left open."""
 
     step: Step
     inputs: Inputs
@@ -86,7 +86,7 @@ class WeeklyReplay:
             "baseline_version": str(sides.baseline.version),
             "dataset": str(fetch_dataset(lake, self.inputs.dataset, folder)),
             "recipes": str(lake.fetch(self.inputs.recipes, RECIPES, folder)),
-            "output": str(self._output), **self.options,
+            "output": str(self._output), **{name: value or None for name, value in self.options.items()},
         }  # fmt: skip
         logged = [lake.fetch(revision, "enriched_plans.parquet", folder) for revision in self.inputs.enriched]
         return [*words(options), *(word for path in logged for word in ("--logged", str(path)))]

@@ -74,7 +74,10 @@ def _work(
 
 
 def _parser(command: Command[Options, Inputs]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m {command.module}", description=command.description)
+    # Whoever decides which options may be given knows them by their whole names.
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {command.module}", description=command.description, allow_abbrev=False
+    )
     options.add_arguments(parser, command.options)
     parser.add_argument("--mlflow_run", default="", help="an open MLflow run to log to; whoever opened it ends it")
     parser.add_argument("--register", action="store_true", help="log to a run of its own, and register the model")

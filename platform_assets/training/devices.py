@@ -10,6 +10,12 @@ from dataclasses import replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+ACCELERATORS = (AUTO, CPU, CUDA)
+PRECISIONS = (
+    AUTO, "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true", "transformer-engine",
+    "transformer-engine-float16", "32", "bf16", "16", "64",
+)  # fmt: skip
+"""auto, and the names that Lightning knows: options are checked where it is not loaded."""
 
 
 class OnDevices(Protocol):
@@ -61,6 +67,13 @@ def resolved(options: Options) -> Options:
         options, precision=precision(options.precision, options.accelerator), accelerator=kind(options.accelerator),
         devices=local * nodes,
     )  # fmt: skip
+
+
+def require_known(options: OnDevices) -> None:
+    """Raises ValueError for an accelerator or a precision that there is not."""
+    for name, known in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+        if getattr(options, name) not in known:
+            raise ValueError(f"--{name} is one of {', '.join(known)}, not {getattr(options, name)}")
 
 
 def require_resolved(options: OnDevices) -> None:

@@ -64,7 +64,9 @@ def read_words(kind: Callable[..., Options], words: Sequence[str], module: str) 
 
     Raises ValueError naming an option that is wrong.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", exit_on_error=False, add_help=False)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", exit_on_error=False, add_help=False, allow_abbrev=False
+    )
     add_arguments(parser, kind)  # type: ignore[arg-type]
     try:
         parsed, unknown = parser.parse_known_args(words)

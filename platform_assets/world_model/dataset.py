@@ -89,11 +89,16 @@ def _plain(arrays: SplitArrays) -> SplitArrays:
     return SplitArrays(arrays.name, **columns)
 
 
+def find_cache(root: Path) -> Path | None:
+    """The folder of the cache that a folder is or has."""
+    folders = (root / place for place in PLACES)
+    names = (layout.CACHE, "manifest.json")
+    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), None)
+
+
 def _cache_folder(root: Path) -> Path:
-    for place in PLACES:
-        folder = root / place
-        if (folder / layout.CACHE).is_file() or (folder / "manifest.json").is_file():
-            return folder
+    if folder := find_cache(root):
+        return folder
     raise TensorCacheError(
         f"{root} is no tensor cache and has none in tensor_cache or data/tensor_cache: give the folder that "
         "world_model/tensor_cache published, or a copy of it"

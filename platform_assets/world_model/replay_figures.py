@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platform_assets.core.figures import BLUE, DARK, GREY, ORANGE, SERIES, blank, horizontal_grid, plain, to_png
-from platform_assets.world_model.judgement import BASELINE, CANDIDATE
+from platform_assets.world_model.judgement import BASELINE, CANDIDATE, HIT_AT_1, HIT_AT_5
 
 _NAMES = {CANDIDATE: "model", BASELINE: "mixture"}
 _LINES = 6
+_BROKEN = {HIT_AT_5: "--", HIT_AT_1: ":"}
 
 
 def pictures(summary: Mapping[str, Any]) -> dict[str, bytes]:
     """File name -> PNG."""
     found = {
-        "hit_at_10_by_week.png": lines(summary, "week", "first day of the week"),
+        "hit_at_10_by_week.png": lines(summary, "week", "first day of the week", (HIT_AT_5, HIT_AT_1)),
         "hit_at_10_by_hour.png": lines(summary, "hour", "hour"),
         "rankers.png": rankers(summary),
     }
@@ -24,8 +25,11 @@ def pictures(summary: Mapping[str, Any]) -> dict[str, bytes]:
     return found
 
 
-def lines(summary: Mapping[str, Any], by: str, label: str) -> bytes:
-    """hit@10 of the model and the best baselines by week or by hour; behind them how many baskets there are."""
+def lines(summary: Mapping[str, Any], by: str, label: str, also: Sequence[str] = ()) -> bytes:
+    """hit@10 of the model and the best baselines by week or by hour; behind them how many baskets there are.
+
+    `also` names other metrics of the model, drawn broken in its colour.
+    """
     table = summary["tables"][by]
     figure = blank(4.0)
     axes = figure.subplots()
@@ -39,13 +43,17 @@ def lines(summary: Mapping[str, Any], by: str, label: str) -> bytes:
     for index, name in enumerate(_best(summary)[:_LINES]):
         values = [each[f"{name}_hit_at_10"] for each in table.values()]
         axes.plot(places, values, "o-", color=SERIES[index], markersize=3, linewidth=1.5, label=_NAMES.get(name, name))
+    for metric in also:
+        values = [each[f"{CANDIDATE}_{metric}"] for each in table.values()]
+        axes.plot(places, values, _BROKEN[metric], color=SERIES[0], linewidth=1.5, label=f"model, {_at(metric)}")
     step = max(1, -(-len(table) // 12))
     turned = {"rotation": 30, "ha": "right"} if by == "week" else {}
     axes.set_xticks(list(places)[::step], list(table)[::step], **turned)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(label)
-    axes.set_ylabel("hit@10 of a hidden product")
-    axes.set_title(f"hit@10 by {by}, {summary['rows']:,} baskets", fontsize=10)
+    axes.set_ylabel("share of hidden products found")
+    metrics = ", ".join(["hit@10", *map(_at, also)])
+    axes.set_title(f"{metrics} by {by}, {summary['rows']:,} baskets", fontsize=10)
     figure.legend(loc="outside lower center", ncols=_LINES, frameon=False, fontsize=8)
     horizontal_grid(axes)
     return to_png(figure)
@@ -92,6 +100,10 @@ def auxiliary(summary: Mapping[str, Any]) -> bytes:
     axes.legend(frameon=False, fontsize=8, ncols=3)
     horizontal_grid(axes)
     return to_png(figure)
+
+
+def _at(metric: str) -> str:
+    return metric.replace("_at_", "@")
 
 
 def _best(summary: Mapping[str, Any]) -> list[str]:

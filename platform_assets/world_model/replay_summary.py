@@ -1,4 +1,4 @@
-"""What the rows of an evaluation say together: means of every ranker, intervals, and tables by date, hour, week and customer.
+"""What the rows of an evaluation say together: means, intervals, and the same means by date, hour, week and customer.
 
 A customer's baskets hang together in every interval; an anonymous basket stands alone. Weeks in which too many baskets repeat
 earlier ones of the same customer are named, and the others are judged apart. The rows are `world_model.replay_tables`', the
@@ -7,7 +7,7 @@ verdict on them is `world_model.judgement`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from platform_assets.world_model.judgement import (
     HIT_AT_10,
     NEXT_HIT_AT_10,
     RANK,
-    RECIPROCAL_RANK,
     from_ranks,
     rankers_of,
 )
@@ -36,10 +35,12 @@ if TYPE_CHECKING:
 MOST_REPEATED = 0.05
 TABLES = {"date": "date", "hour": "hour", "week": "week", "customer": "slice_customer", "repeated": "repeated"}
 _NORMAL_95 = 1.959964
+_NEXT = {"precision_at_10": NEXT_PRECISION, "recall_at_10": NEXT_RECALL, "hit_rate_at_10": NEXT_HIT_AT_10}
+_CORRECT = "_correct"
 
 
 def summary_of(scores: pa.Table) -> dict[str, Any]:
-    """Counts, means of all rankers, intervals by customer, and tables by date, hour, week and kind of customer."""
+    """Counts, means of all rankers, heads and next baskets, intervals by customer, and tables of the means (`TABLES`)."""
     columns: Columns = {
         name: column.to_numpy() for name, column in zip(scores.column_names, scores.columns, strict=True)
     }
@@ -63,7 +64,7 @@ def summary_of(scores: pa.Table) -> dict[str, Any]:
         },
         "next_basket": _next_means(columns),
         "auxiliary": dict(_auxiliary(columns)),
-        "tables": {name: _table(columns[column], metrics) for name, column in TABLES.items()},
+        "tables": tables(columns, metrics),
     }
 
 
@@ -77,34 +78,47 @@ def clustered(values: NDArray[Any], clusters: NDArray[Any]) -> dict[str, float]:
     return {"mean": mean, "low": mean - _NORMAL_95 * error, "high": mean + _NORMAL_95 * error}
 
 
+def tables(columns: Columns, metrics: dict[str, Columns]) -> dict[str, dict[str, dict[str, float]]]:
+    """Table -> key -> `baskets` and means over them, each named as the column of scores that it is the mean of.
+
+    Of all rankers hit@1/5/10 and reciprocal rank; of whoever ranks next baskets precision, recall and hit rate at 10; of every
+    head the share of right classes, over those `{task}_baskets` of the group whose class is known: no share where there are none.
+    """
+    means = {f"{ranker}_{metric}": each for ranker, found in metrics.items() for metric, each in found.items()}
+    means |= {name: each for name, each in columns.items() if name.endswith((*_NEXT.values(), _CORRECT))}
+    counted = {f"{task}_baskets": ~np.isnan(columns[f"{MAJORITY}_{task}{_CORRECT}"]) for task in layout.LABELS}
+    return {name: _table(columns[column], means, counted) for name, column in TABLES.items()}
+
+
 def _next_means(columns: Columns) -> dict[str, dict[str, float]]:
-    names = {"precision_at_10": NEXT_PRECISION, "recall_at_10": NEXT_RECALL, "hit_rate_at_10": NEXT_HIT_AT_10}
     rankers = [name.removesuffix(f"_{NEXT_RECALL}") for name in columns if name.endswith(f"_{NEXT_RECALL}")]
-    return {ranker: {short: _mean(columns[f"{ranker}_{name}"]) for short, name in names.items()} for ranker in rankers}
+    return {ranker: {short: _mean(columns[f"{ranker}_{name}"]) for short, name in _NEXT.items()} for ranker in rankers}
 
 
 def _auxiliary(columns: Columns) -> Iterator[tuple[str, dict[str, float]]]:
     """Task -> share of right classes: model, look_up, majority; and on how many baskets. Tasks without a label are left out."""
     for task in layout.LABELS:
-        named = {who: f"{side}_{task}_correct" for who, side in SIDES_OF_HEADS.items()}
+        named = {who: f"{side}_{task}{_CORRECT}" for who, side in SIDES_OF_HEADS.items()}
         there = {who: np.asarray(columns[name], np.float64) for who, name in named.items() if name in columns}
         known = ~np.isnan(there[MAJORITY])
         if known.any():
             yield task, {"rows": int(known.sum()), **{who: _mean(each[known]) for who, each in there.items()}}
 
 
-def _table(keys: NDArray[Any], metrics: Mapping[str, Columns]) -> dict[str, dict[str, float]]:
-    """Key -> baskets, and hit@10 and reciprocal rank of every ranker on them."""
+def _table(keys: NDArray[Any], means: Columns, counted: Columns) -> dict[str, dict[str, float]]:
+    """Key -> its baskets, those of them that are `counted`, and the mean of each other column over those where it is known."""
     values, codes = np.unique(keys.astype(str), return_inverse=True)
-    counts = np.bincount(codes)
-    found: dict[str, dict[str, float]] = {
-        str(value): {"baskets": int(count)} for value, count in zip(values, counts, strict=True)
-    }
-    for ranker, columns in metrics.items():
-        for metric in (HIT_AT_10, RECIPROCAL_RANK):
-            sums = np.bincount(codes, columns[metric])
-            for value, mean in zip(values, (sums / counts).tolist(), strict=True):
-                found[str(value)][f"{ranker}_{metric}"] = mean
+    found: dict[str, dict[str, float]] = {str(value): {} for value in values}
+    for name, column in {"baskets": np.ones(len(keys)), **counted}.items():
+        for each, count in zip(found.values(), np.bincount(codes, column).tolist(), strict=True):
+            each[name] = int(count)
+    for name, column in means.items():
+        known = ~np.isnan(column)
+        sizes = np.bincount(codes[known], minlength=len(values)).tolist()
+        sums = np.bincount(codes[known], column[known], len(values)).tolist()
+        for each, size, total in zip(found.values(), sizes, sums, strict=True):
+            if size:
+                each[name] = total / size
     # Numbers of hours in their own order, not that of their digits.
     return dict(sorted(found.items(), key=lambda each: (len(each[0]), each[0])))
 

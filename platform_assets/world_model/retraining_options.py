@@ -14,16 +14,16 @@ from platform_assets.training import options
 from platform_assets.world_model.training_options import PROGRAM, TrainingOptions
 
 # Decided by the week and the step; where things lie is no matter of how to train.
-_DECIDED = {"tensor_cache": ".", "output": ".", "work": "."}
+_DECIDED = frozenset({"tensor_cache", "output", "work"})
 
 
 def checked(settings: Settings) -> Mapping[str, str]:
     """The options as the asset takes them. Raises SettingError naming the one that cannot be."""
     given = settings.retail_training_options
-    if decided := sorted(_DECIDED.keys() & given.keys()):
+    if decided := sorted(_DECIDED & given.keys()):
         raise SettingError(f"PLATFORM_RETAIL_TRAINING_OPTIONS: {', '.join(decided)}: decided by the week; leave it out")
     try:
-        options.read_words(TrainingOptions, words({**_DECIDED, **given}), PROGRAM)
+        options.read_words(TrainingOptions, words(given), PROGRAM)
     except ValueError as error:
         raise SettingError(
             f"PLATFORM_RETAIL_TRAINING_OPTIONS: {error}; python -m {PROGRAM} --help lists the options"

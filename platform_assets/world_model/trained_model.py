@@ -32,7 +32,8 @@ def read_options(words: Sequence[str]) -> TrainingOptions:
 
 def judge_loss(metrics: Mapping[str, Any]) -> Outcome:
     """Whether the kept epoch is better than the untrained mixture, on the baskets that both were asked about."""
-    return training_metrics.judge_loss(metrics, "the untrained network", _NOT_MEASURED, training_metrics.PART_LOSS)
+    part = f"the quick validation's baskets (batches: {metrics['quick_validation_batches']})"
+    return training_metrics.judge_loss(metrics, "the untrained network", _NOT_MEASURED, part)
 
 
 def serving_defaults(folder: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The world model's training program: a tensor cache in, a model folder out.
 
-    python -m platform_assets.world_model.training --tensor_cache FOLDER --output FOLDER --batch_size 64 --epochs 10 \\
-        --learning_rate 1e-4
+    python -m platform_assets.world_model.training --batch_size 64 --epochs 10 --learning_rate 1e-4
 
-Run again after a kill it goes on where its newest checkpoint stands, and writes the same model as without the kill. What does
-not belong here: what is read (`world_model.training_inputs`), batches (`world_model.basket_batches`), the network and its loss
+It takes the working folder's tensor cache and writes `world_model` there, unless --tensor_cache and --output say otherwise. Run
+again after a kill it goes on where its newest checkpoint stands, and writes the same model as without the kill. What does not
+belong here: what is read (`world_model.training_inputs`), batches (`world_model.basket_batches`), the network and its loss
 (`world_model.network`, `world_model.objective`), the trainer (`training`), the registry (`world_model.registration`).
 """
 
@@ -55,6 +55,7 @@ def _opened(options: TrainingOptions) -> Iterator[Inputs]:
     from platform_assets.world_model import training_inputs
     from platform_assets.world_model.model_files import NETWORK
 
+    training_inputs.require_cache(options)
     with WorkFolder.begun(options, NETWORK) as work:
         inputs = training_inputs.read_inputs(devices.resolved(options), work)
         settle_threads(work, inputs.fingerprint, options.threads, inputs.options.devices)

@@ -11,7 +11,7 @@ from typing import Any
 
 from platform_assets.training.errors import TrainingError
 from platform_assets.training.work_folder import WorkFolder
-from platform_assets.world_model.dataset import WorldModelDataset
+from platform_assets.world_model.dataset import PLACES, WorldModelDataset, find_cache
 from platform_assets.world_model.tensor_cache import TensorCache
 from platform_assets.world_model.training_options import TrainingOptions, fingerprint
 from platform_assets.world_model.validation_part import part_of
@@ -56,6 +56,16 @@ class Inputs:
     def sizes(self) -> Mapping[str, int]:
         """Split -> its baskets."""
         return {each.split: len(each) for each in (self.train, self.validation)}
+
+
+def require_cache(options: TrainingOptions) -> None:
+    """Raises TrainingError where no cache was named and the working folder has none: before anything is written there."""
+    if options.tensor_cache != TrainingOptions.tensor_cache or find_cache(options.tensor_cache):
+        return
+    raise TrainingError(
+        f"there is no tensor cache in {options.tensor_cache.absolute()}, nor in its {' or '.join(PLACES[1:])}: name one with "
+        "--tensor_cache, or run the command in a folder that has one there, as world_model/tensor_cache published it or a copy"
+    )
 
 
 def read_inputs(options: TrainingOptions, work: WorkFolder) -> Inputs:

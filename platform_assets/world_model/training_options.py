@@ -40,13 +40,12 @@ CODE_VERSION = transform.code_version(*SOURCES)
 NOT_OF_THE_RESULT = frozenset({"tensor_cache", "output", "work", "threads", "checkpoint_every"})
 # Each process draws dropout for its own baskets, and a CPU draws other numbers than CUDA; without it, the rounding differs alone.
 OF_DROPOUT = frozenset({"devices", "accelerator"})
-ACCELERATORS = (devices.AUTO, devices.CPU, devices.CUDA)
 _SENSES = ("with_trip", "without_price", "without_customer", "without_time", "without_segments", "without_mixture")
 _AT_LEAST_ONE = (
     "batch_size", "epochs", "width", "heads", "layers", "max_length", "devices", "checkpoint_every", "quick_validation_batches",
 )  # fmt: skip
 _AT_LEAST_NOTHING = (
-    "quick_validation_every", "full_validation_baskets", "patience", "purchase_history", "threads", "weight_decay",
+    "quick_validation_every", "full_validation_baskets", "patience", "purchase_history", "threads", "weight_decay", "gradient_clip",
 )  # fmt: skip
 
 
@@ -57,9 +56,10 @@ class TrainingOptions:
     With dropout, another number or kind of devices is another training all the same.
     """
 
-    tensor_cache: Path
-    """A tensor cache: its folder, or world_model/tensor_cache/<week> of a lake."""
-    output: Path
+    tensor_cache: Path = Path()
+    """A tensor cache: its folder, or world_model/tensor_cache/<week> of a lake; or a folder that has one in tensor_cache or
+    data/tensor_cache, as the working folder may."""
+    output: Path = Path("world_model")
     """Where the model folder is written; it is there whole or not at all."""
     batch_size: int = 64
     """Baskets of an optimizer step, over all devices together."""
@@ -128,14 +128,15 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Raises ValueError naming the option that cannot be."""
-        if self.accelerator not in ACCELERATORS:
-            raise ValueError(f"--accelerator is one of {', '.join(ACCELERATORS)}, not {self.accelerator}")
+        devices.require_known(self)
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be 1 or more, not {getattr(self, name)}")
         for name in _AT_LEAST_NOTHING:
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ValueError(f"--{name} must be 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"--warmup must be from 0 to 1, not {self.warmup}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"--dropout must be 0 or more and below 1, not {self.dropout}")
         for name in ("learning_rate", "mask_probability"):

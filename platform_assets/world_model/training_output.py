@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core.training_metrics import METRICS, UNTUNED
+from platform_assets.core.training_metrics import METRICS, UNTUNED_OF_PART
 from platform_assets.training.libraries import releases
 from platform_assets.training.output import whole_folder
 from platform_assets.training.plots import loss_plot
@@ -50,14 +50,16 @@ def write(
 def metrics_of(inputs: Inputs, fitted: Fitted) -> dict[str, Any]:
     """Sizes, and the numbers of the epoch that was kept beside what they are compared with."""
     kept = fitted.history.epochs[fitted.best_epoch]
+    batches = -(-len(inputs.full_validation) // inputs.options.batch_size)
     return {
         **{f"baskets_{split}": size for split, size in inputs.sizes().items()},
         "full_validation_baskets": len(inputs.full_validation),
+        "quick_validation_batches": min(inputs.options.quick_validation_batches, batches),
         "epochs": len(fitted.history.epochs),
         "best_epoch": fitted.best_epoch,
         "train_loss": kept.train_loss,
         "val_loss": kept.val_loss,
-        UNTUNED: fitted.history.untuned,
+        UNTUNED_OF_PART: fitted.history.untuned,
         **kept.measured,
     }
 

@@ -21,9 +21,6 @@ from platform_assets.core.weekly_training import WeeklyTraining
 from platform_assets.training import devices
 from platform_assets.world_model import registration, trained_model, training_options
 
-# Where things lie decides nothing; the program's parser asks for it.
-_SOMEWHERE = {"tensor_cache": ".", "output": "."}
-
 
 @dataclass(frozen=True)
 class Inputs:
@@ -43,12 +40,12 @@ class WeeklyModel(WeeklyTraining[Inputs]):
     model = registration.MODEL
     program = training_options.PROGRAM
     code_version = training_options.CODE_VERSION
-    decided = frozenset(_SOMEWHERE)
+    decided = frozenset({"tensor_cache"})
     decided_by = "the week"
 
     def resolve(self) -> tuple[Mapping[str, str], str]:
         """The options with what `auto` means here, and the training's fingerprint."""
-        options = trained_model.read_options(words({**_SOMEWHERE, **self.given}))
+        options = trained_model.read_options(words(self.given))
         fingerprint = training_options.fingerprint(options, self.cache_fingerprint)
         return {**self.given, **devices.pinned(options, options.dropout)}, fingerprint
 

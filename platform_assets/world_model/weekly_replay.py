@@ -56,7 +56,7 @@ class Inputs:
 
 @dataclass
 class WeeklyReplay:
-    """`options` of the command line: how, not what, is evaluated."""
+    """`options` of the command line: how, not what, is evaluated; an empty one is left open."""
 
     step: Step
     inputs: Inputs
@@ -94,7 +94,7 @@ class WeeklyReplay:
             "output": str(self._output),
             "sample": str(SAMPLE),
         }
-        return words({**where, **self.options})
+        return words({**where, **{name: value or None for name, value in self.options.items()}})
 
     def _record(self, sides: Sides, publication: Publication, summary: Mapping[str, Any], means: Means) -> Run:
         cache, week = self.inputs.tensor_cache, self.step.partition

@@ -22,9 +22,12 @@ def test_a_lower_loss_than_without_training_passes_and_an_equal_one_does_not() -
 
 
 def test_of_a_part_the_loss_of_the_same_part_counts() -> None:
-    metrics = {"val_loss": 2.0, "val_loss_of_part": 0.9, "val_loss_untuned": 1.0}
-    assert judge_loss(metrics, BASE, NONE, "val_loss_of_part").passed
-    assert not judge_loss(metrics, BASE, NONE).passed
+    metrics = {"val_loss": 0.5, "val_loss_of_part": 0.9, "val_loss_untuned_of_part": 1.0}
+    outcome = judge_loss(metrics, BASE, NONE, "the first 8 rows")
+    assert outcome.passed
+    assert outcome.reason == "validation loss of the first 8 rows 0.9000, of the untuned base 1.0000"
+    assert not judge_loss({**metrics, "val_loss_of_part": 1.1}, BASE, NONE, "the first 8 rows").passed
+    assert judge_loss(metrics, BASE, NONE).reason.startswith(f"{NONE}: nothing tells")
 
 
 def test_what_could_not_be_measured_warns_with_the_reason() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,7 @@ import yaml
 from dotenv import dotenv_values
 
 from platform_assets.core.settings import Settings
+from platform_assets.world_model import retraining_options
 from platform_assets_tests.end_to_end.external_services import DEPLOY, ROOT, interpolate, read_compose
 
 # Read by libraries: the AWS clients, MLflow's and Postgres's own start, Dagster's backfills.
@@ -129,6 +131,17 @@ def test_no_secret_stands_in_the_files_and_a_missing_one_stops_the_start() -> No
     for name in secrets:
         with pytest.raises(KeyError, match=name):
             interpolate(next(re.finditer(rf"\$\{{{name}[^}}]*\}}", text)).group(), {})
+
+
+def test_the_example_passes_what_the_platform_reads_and_its_options_are_ones(tmp_path: Path) -> None:
+    """With every line in use: a line that no service hands on would be set in vain."""
+    text = (DEPLOY / ".env.example").read_text(encoding="utf-8")
+    (tmp_path / ".env").write_text(re.sub(r"^# (?=[A-Z_]+=)", "", text, flags=re.MULTILINE))
+    given = {name: value or "" for name, value in dotenv_values(tmp_path / ".env").items()}
+    compose = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    assert {name for name in given if f"${{{name}" not in compose} == set()
+    options = {name: value for name, value in given.items() if name == "PLATFORM_RETAIL_TRAINING_OPTIONS"}
+    assert len(retraining_options.checked(Settings.from_environment(options))) == 2
 
 
 def test_services_wait_for_health_restart_and_are_pinned() -> None:

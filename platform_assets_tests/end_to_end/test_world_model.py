@@ -25,7 +25,7 @@ from platform_assets.core.replay_record import EXPERIMENT
 from platform_assets.core.step import words
 from platform_assets.orchestration import checks
 from platform_assets.world_model import registration
-from platform_assets.world_model.assets import baskets, jobs, transactions
+from platform_assets.world_model.assets import baskets, jobs, sensors, transactions
 from platform_assets.world_model.assets.common import (
     BASKETS,
     CUSTOMER_FEATURES,
@@ -121,6 +121,14 @@ def test_every_asset_of_a_split_is_published_with_its_checks_and_its_pictures(
         assert platform.current(asset, LAST).lineage.inputs
     read = {each.partition for each in platform.current(TENSOR_CACHE, LAST).lineage.inputs}
     assert read == set(WEEKS)
+
+
+def test_all_that_the_training_makes_records_the_code_version_that_the_retraining_sensor_compares(
+    platform: RetailPlatform,
+) -> None:
+    compared = sensors.code_versions()
+    assert {asset: platform.current(asset, LAST).lineage.code_version for asset in compared} == compared
+    assert len(set(compared.values())) == len(compared)
 
 
 def test_a_registered_model_has_the_documented_tags_and_its_run_parameters_losses_and_dataset(

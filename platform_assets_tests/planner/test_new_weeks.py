@@ -19,9 +19,16 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration.checks import Check
 from platform_assets.orchestration.resources import LakeResource
 from platform_assets.planner.assets import dataset, jobs, model, recipes, sensors
-from platform_assets.planner.assets.common import DATASET, MODEL, POLICY_VERSION, RECIPES, REPLAY_SCORES, address
+from platform_assets.planner.assets.common import (
+    BASE_MODEL,
+    DATASET,
+    MODEL,
+    POLICY_VERSION,
+    RECIPES,
+    REPLAY_SCORES,
+    address,
+)
 from platform_assets.planner.definitions import build
-from platform_assets.planner.training_options import CODE_VERSION
 
 WEEKS = ["2026-01-02", "2026-01-09", "2026-01-16"]
 SETTINGS = replace(Settings.from_environment({}), planner_start=date(2026, 1, 2), planner_training_weeks=2)
@@ -39,19 +46,32 @@ class Platform:
     said: str = ""
 
     def train(
-        self, week: str, datasets: list[str], code_version: str = CODE_VERSION, failing: str = "", without: str = ""
+        self, week: str, datasets: list[str], failing: str = "", without: str = "", older: dg.AssetKey | None = None
     ) -> None:
-        """As a run leaves it that somebody else started, on these datasets but for one."""
-        lake, path = self.lake().open(), self.folder / "weights"
-        path.write_text(week)
-        read = [(RECIPES, week), *((DATASET, each) for each in datasets if each != without)]
-        made_of = [revision.as_input() for asset, each in read if (revision := lake.current(address(asset, each)))]
-        assert len(made_of) == len(read)
+        """As a run leaves it that somebody else started, on these datasets but for one; base or model by older code."""
+        versions = {**sensors.code_versions(), **({older: "older"} if older else {})}
         told = _outcomes(model.CHECKS, True)
         if failing:
             told[failing]["passed"] = False
+        recipes_of_it = (RECIPES, week)
+        self._make(BASE_MODEL, week, [recipes_of_it], versions[BASE_MODEL], {})
+        read = [recipes_of_it, (BASE_MODEL, week), *((DATASET, each) for each in datasets if each != without)]
+        self._make(MODEL, week, read, versions[MODEL], told)
+
+    def _make(
+        self,
+        asset: dg.AssetKey,
+        week: str,
+        read: list[tuple[dg.AssetKey, str]],
+        code_version: str,
+        told: dict[str, Any],
+    ) -> None:
+        lake, path = self.lake().open(), self.folder / "weights"
+        path.write_text(week)
+        made_of = [revision.as_input() for asset, each in read if (revision := lake.current(address(asset, each)))]
+        assert len(made_of) == len(read)
         lineage = Lineage(tuple(made_of), code_version=code_version, details={"checks": told})
-        lake.publish_files(address(MODEL, week), {path.name: path}, lineage)
+        lake.publish_files(address(asset, week), {path.name: path}, lineage)
 
     def publish(self, asset: dg.AssetKey, week: str, state: str = PASSED, rows: int = 3) -> None:
         if state == MISSING:
@@ -128,13 +148,14 @@ def test_a_week_waits_for_its_catalogue_and_for_the_trailing_datasets_and_says_s
     ("changed", "asked"),
     [
         ({}, []),
-        ({"code_version": "older"}, [WEEKS[1]]),
+        ({"older": MODEL}, [WEEKS[1]]),
+        ({"older": BASE_MODEL}, [WEEKS[1]]),
         ({"failing": "loss_fell"}, [WEEKS[1]]),
         ({"without": WEEKS[0]}, [WEEKS[1]]),
     ],
 )
 def test_a_week_that_was_trained_by_hand_is_asked_for_only_where_its_training_would_read_or_be_another(
-    platform: Platform, changed: dict[str, str], asked: list[str]
+    platform: Platform, changed: dict[str, Any], asked: list[str]
 ) -> None:
     platform.publish(DATASET, WEEKS[0])
     platform.publish(DATASET, WEEKS[1])
@@ -142,6 +163,11 @@ def test_a_week_that_was_trained_by_hand_is_asked_for_only_where_its_training_wo
     platform.train(WEEKS[1], WEEKS[:2], **changed)
     assert platform.tick() == asked
     assert asked or f"{WEEKS[1]} is trained on already" in platform.said
+
+
+def test_the_code_versions_are_those_of_the_assets_that_the_trainings_job_makes() -> None:
+    job = build(SETTINGS).resolve_job_def(jobs.TRAINING)
+    assert set(sensors.code_versions()) == job.asset_layer.executable_asset_keys
 
 
 def test_a_dataset_that_changed_after_the_training_is_trained_on(platform: Platform) -> None:

@@ -281,8 +281,12 @@ def test_every_option_is_explained() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0), ("accelerator", "gpu"), ("lora_dropout", 1.0)],
-)
+    [
+        ("epochs", 0), ("batch_size", 0), ("lr", 0.0), ("lr", 2.0), ("accelerator", "gpu"), ("lora_dropout", 1.0),
+        ("precision", "foo"), ("warmup", 7), ("warmup", "nan"), ("gradient_clip", -3), ("weight_decay", -1),
+        ("early_stopping", -1),
+    ],
+)  # fmt: skip
 def test_an_option_that_cannot_be_is_named(name: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--dataset", "a", "--model_base", "b", "--recipes", "c", "--output", "d", f"--{name}", str(value)]
     with pytest.raises(SystemExit):

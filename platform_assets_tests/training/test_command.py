@@ -103,6 +103,16 @@ def test_the_options_can_be_read_before_the_program_runs() -> None:
         read_words(Trees, ["--output", "x", "--trees", "0"], "made.up.trees")
 
 
+@pytest.mark.parametrize("words", [["--outp", "elsewhere"], ["--tree=4"], ["--wor", "a"]])
+def test_an_option_has_its_whole_name_alone(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever decides which options may be given compares names."""
+    with pytest.raises(ValueError, match=f"^{' '.join(words)} is no option of"):
+        read_words(Trees, ["--output", "x", *words], "made.up.trees")
+    with pytest.raises(SystemExit):
+        command.run(PROGRAM, ["--output", "x", *words])
+    assert f"unrecognized arguments: {' '.join(words)}" in capsys.readouterr().err
+
+
 def test_an_open_run_is_told_everything_and_one_of_its_own_says_what_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

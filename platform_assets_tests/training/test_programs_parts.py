@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import psutil
 import pytest
@@ -161,6 +162,13 @@ def test_only_the_first_of_several_processes_speaks_and_decides(name: str, monke
     assert not devices.is_follower()
     monkeypatch.setenv(name, "1")
     assert devices.is_follower()
+
+
+def test_every_precision_that_lightning_knows_may_be_named() -> None:
+    from lightning.fabric import connector
+
+    kinds = (vars(connector)[f"_PRECISION_INPUT_STR{kind}"] for kind in ("", "_ALIAS"))
+    assert set(devices.PRECISIONS) == {"auto", *(name for kind in kinds for name in get_args(kind))}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from platform_assets.world_model import cache_files, splits
@@ -71,6 +72,12 @@ def write_small_cache(
         order = rng.permutation(len(chosen))
         counts[name] = _write_split(folder, name, [chosen[place] for place in order], part)
     return cache_files.write_documents(folder, Document(keys, vocabulary, counts, seed))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Taken over by name: `folder = small_cache.folder` in the module of the tests; its other fixtures likewise."""
+    return write_small_cache(tmp_path_factory.mktemp("cache"))
 
 
 def _draw(

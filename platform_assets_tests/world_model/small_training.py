@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from platform_assets.world_model.batch import Indices
@@ -13,6 +14,7 @@ from platform_assets.world_model.fitting import fresh_network
 from platform_assets.world_model.loader import WorldModelDataLoader
 from platform_assets.world_model.network import NetworkOptions, WorldModelNetwork
 from platform_assets.world_model.training_options import TrainingOptions
+from platform_assets_tests.world_model.small_cache import write_small_cache
 
 HISTORY = 40
 
@@ -49,6 +51,17 @@ def a_batch(data: WorldModelDataset, size: int = 24, history: int = HISTORY, see
         data, size, bucket_batching=False, seed=seed, purchase_history=history, prefetch=False
     )
     return next(loader.indices())
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> WorldModelDataset:
+    """The train baskets of a cache; a module of tests takes it over, and `batch`, by name: `train = small_training.train`."""
+    return WorldModelDataset(write_small_cache(tmp_path_factory.mktemp("cache"), products=60), "train")
+
+
+@pytest.fixture(scope="module")
+def batch(train: WorldModelDataset) -> Indices:
+    return a_batch(train)
 
 
 def stirred(data: WorldModelDataset, **options: Any) -> WorldModelNetwork:

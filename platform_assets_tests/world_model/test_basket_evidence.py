@@ -17,18 +17,9 @@ from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.fitting import fresh_network
 from platform_assets.world_model.network import NetworkOptions, WorldModelNetwork
 from platform_assets.world_model.tensor_cache import TensorCache
-from platform_assets_tests.world_model.small_cache import write_small_cache
-from platform_assets_tests.world_model.small_training import a_batch
+from platform_assets_tests.world_model import small_training
 
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> WorldModelDataset:
-    return WorldModelDataset(write_small_cache(tmp_path_factory.mktemp("cache"), products=60), "train")
-
-
-@pytest.fixture(scope="module")
-def batch(train: WorldModelDataset) -> Indices:
-    return a_batch(train)
+train, batch = small_training.train, small_training.batch
 
 
 def untrained(train: WorldModelDataset) -> WorldModelNetwork:

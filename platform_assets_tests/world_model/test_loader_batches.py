@@ -12,18 +12,10 @@ from platform_assets.world_model.batch import NO_POSITION, NO_ROW, NO_TARGET, T2
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.loader import WorldModelDataLoader
 from platform_assets.world_model.tensor_layout import FIRST_PRODUCT, MASK, PAD, UNK
-from platform_assets_tests.world_model.small_cache import write_small_cache
+from platform_assets_tests.world_model import small_loader
 from platform_assets_tests.world_model.small_loader import loader, own
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_cache(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
-def dataset(folder: Path) -> WorldModelDataset:
-    return WorldModelDataset(folder)
+folder, dataset = small_loader.folder, small_loader.dataset
 
 
 @pytest.mark.parametrize("mask_prob", [0.15, 0.9])

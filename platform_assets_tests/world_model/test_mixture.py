@@ -7,7 +7,6 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from platform_assets.world_model import mixture
@@ -15,18 +14,10 @@ from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import NO_TARGET, Indices
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.mixture import SHARES, MixtureShares
-from platform_assets_tests.world_model.small_cache import write_small_cache
-from platform_assets_tests.world_model.small_training import a_batch, stirred
+from platform_assets_tests.world_model import small_training
+from platform_assets_tests.world_model.small_training import stirred
 
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory) -> WorldModelDataset:
-    return WorldModelDataset(write_small_cache(tmp_path_factory.mktemp("cache"), products=60), "train")
-
-
-@pytest.fixture(scope="module")
-def batch(train: WorldModelDataset) -> Indices:
-    return a_batch(train)
+train, batch = small_training.train, small_training.batch
 
 
 def slow_shares(train: WorldModelDataset, indices: Indices, row: int) -> dict[str, list[float]]:

@@ -31,7 +31,6 @@ from platform_assets.world_model.assets.common import (
     address,
 )
 from platform_assets.world_model.definitions import build
-from platform_assets.world_model.training_options import CODE_VERSION
 
 START, COUNT = date(2006, 4, 10), 46
 WEEKS = [(START + timedelta(weeks=n)).isoformat() for n in range(COUNT)]
@@ -60,15 +59,17 @@ class Platform:
                 publish(self.folder, asset, week, asset != failing, rows)
         self.report(*weeks)
 
-    def train(self, week: str, code_version: str = CODE_VERSION, failing: str = "") -> None:
-        """Features, cache and model, as a run of the training's job leaves them that somebody else started."""
+    def train(self, week: str, failing: str = "", older: dg.AssetKey | None = None) -> None:
+        """Features, cache and model, as a run of the training's job leaves them that somebody else started; one by older code."""
+        versions = {**sensors.code_versions(), **({older: "older"} if older else {})}
         weeks, lake = WEEKS[: WEEKS.index(week) + 1], Lake(self.folder / "lake")
         made: list[Input] = []
         for asset in CHECKS:
             made += [revision.as_input() for each in weeks if (revision := lake.current(address(asset, each)))]
-        made += [self._make(asset, week, declared, made) for asset, declared in tensor_cache.FEATURES.items()]
-        cache = self._make(TENSOR_CACHE, week, tensor_cache.CHECKS, made)
-        self._make(MODEL, week, model.CHECKS, [cache], code_version, failing)
+        for asset, declared in tensor_cache.FEATURES.items():
+            made.append(self._make(asset, week, declared, made, versions[asset]))
+        cache = self._make(TENSOR_CACHE, week, tensor_cache.CHECKS, made, versions[TENSOR_CACHE])
+        self._make(MODEL, week, model.CHECKS, [cache], versions[MODEL], failing)
 
     def _make(
         self, asset: dg.AssetKey, week: str, declared: Sequence[Check], made_of: Sequence[Input], code_version: str = "",
@@ -236,8 +237,10 @@ def test_a_week_that_was_trained_by_hand_is_left_as_it_is_and_the_next_is_asked_
         platform.train(WEEKS[39])
         assert platform.tick() == []
         assert (
-            f"{WEEKS[39]} is trained on already: its model is published, of what a training would read" in platform.said
-        )
+            f"{WEEKS[39]} is trained on already: its model is published with its checks passed, and what the training's job makes "
+            "is of the inputs and of the code versions that it would be of now (options and releases of libraries are not "
+            "compared)"
+        ) in platform.said
         platform.publish(*WEEKS[40:43])
         assert platform.tick() == []
         assert f"{WEEKS[42]} waits: 3 week(s) after the last training, of 4" in platform.said
@@ -248,7 +251,6 @@ def test_a_week_that_was_trained_by_hand_is_left_as_it_is_and_the_next_is_asked_
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda platform: platform.train(WEEKS[37], code_version="older"),
         lambda platform: platform.train(WEEKS[37], failing="loss_fell"),
         # A week of before is corrected after the training.
         lambda platform: (platform.train(WEEKS[37]), publish(platform.folder, BASKETS, WEEKS[5], rows=4)),
@@ -256,13 +258,12 @@ def test_a_week_that_was_trained_by_hand_is_left_as_it_is_and_the_next_is_asked_
         # The features were fitted again, and the cache was not made of them.
         lambda platform: (
             platform.train(WEEKS[37]),
-            platform._make(PRICES, WEEKS[37], tensor_cache.FEATURES[PRICES], []),
+            platform._make(PRICES, WEEKS[37], tensor_cache.FEATURES[PRICES], [], sensors.code_versions()[PRICES]),
         ),
         lambda platform: (platform.train(WEEKS[37]), withdraw(platform.folder, TENSOR_CACHE, WEEKS[37])),
         lambda platform: (platform.train(WEEKS[37]), withdraw(platform.folder, MODEL, WEEKS[37])),
     ],
     ids=[
-        "older code",
         "learned nothing",
         "baskets changed",
         "rows changed",
@@ -277,6 +278,21 @@ def test_a_model_that_is_not_what_a_training_would_make_now_is_trained_again(
     platform.publish(WEEKS[37])
     spoil(platform)
     assert platform.tick() == [WEEKS[37]]
+
+
+@pytest.mark.parametrize("older", [*tensor_cache.FEATURES, TENSOR_CACHE, MODEL], ids=lambda key: key.path[-1])
+def test_a_week_of_which_older_code_made_anything_that_the_training_makes_is_trained_again(
+    platform: Platform, older: dg.AssetKey
+) -> None:
+    """An upgrade of a feature's code that left the model's alone: the week was taken for trained."""
+    platform.publish(WEEKS[37])
+    platform.train(WEEKS[37], older=older)
+    assert platform.tick() == [WEEKS[37]]
+
+
+def test_the_code_versions_are_those_of_the_assets_that_the_trainings_job_makes() -> None:
+    job = build(SETTINGS).resolve_job_def(jobs.TRAINING)
+    assert set(sensors.code_versions()) == job.asset_layer.executable_asset_keys
 
 
 def test_a_retraining_takes_its_options_from_the_settings_as_its_job_reads_them(platform: Platform) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
 from platform_assets.core.statistics import paired_difference
-from platform_assets.world_model import judgement, replay, replay_summary, replay_tables
+from platform_assets.world_model import judgement, replay, replay_figures, replay_summary, replay_tables
 from platform_assets.world_model.dataset import WorldModelDataset
 from platform_assets.world_model.tensor_cache import TensorCache
+from platform_assets.world_model.tensor_layout import LABELS
 from platform_assets_tests.world_model.evaluation_world import items_of, plant, write_model
 from platform_assets_tests.world_model.small_cache import write_small_cache
 
@@ -102,6 +105,71 @@ def test_the_summary_is_what_the_rows_say(columns: dict[str, Any], summary: dict
         assert found["rows"] == len(values) < len(hits)
         assert found["model"] == pytest.approx(np.mean(values))
         assert {"look_up", "majority"} <= found.keys()
+
+
+def slow_group(columns: dict[str, Any], places: list[int]) -> dict[str, float]:
+    """All that a table says of a group, row by row: from ranks where a ranker has no column of its own."""
+    found: dict[str, float] = {"baskets": len(places)}
+    rankers = [name[: -len("_rank")] for name in columns if name.endswith("_rank") and "reciprocal" not in name]
+    for ranker in rankers:
+        ranks = [columns[f"{ranker}_rank"][place] for place in places]
+        for cut in (1, 5, 10):
+            found[f"{ranker}_hit_at_{cut}"] = sum(rank <= cut for rank in ranks) / len(ranks)
+        found[f"{ranker}_reciprocal_rank"] = sum(1 / rank for rank in ranks) / len(ranks)
+    for name, values in columns.items():
+        if name.endswith(("_next_basket_precision_at_10", "_next_basket_recall_at_10", "_next_basket_hit_at_10")):
+            found[name] = sum(values[place] for place in places) / len(places)
+    for task in LABELS:
+        labelled = [place for place in places if columns[f"majority_{task}_correct"][place] is not None]
+        found[f"{task}_baskets"] = len(labelled)
+        for side in ("candidate", "baseline", "majority"):
+            if labelled:
+                right = sum(columns[f"{side}_{task}_correct"][place] for place in labelled)
+                found[f"{side}_{task}_correct"] = right / len(labelled)
+    return found
+
+
+@pytest.mark.parametrize(("by", "column"), list(replay_summary.TABLES.items()))
+def test_a_group_has_every_number_that_the_whole_has_and_each_is_what_its_rows_say(
+    by: str, column: str, columns: dict[str, Any], summary: dict[str, Any]
+) -> None:
+    groups: dict[str, list[int]] = {}
+    for place, key in enumerate(columns[column]):
+        groups.setdefault(str(key), []).append(place)
+    table = summary["tables"][by]
+    assert table.keys() == groups.keys()
+    for key, places in groups.items():
+        assert table[key] == pytest.approx(slow_group(columns, places), abs=1e-12), key
+    said = set().union(*table.values())
+    assert {f"{ranker}_next_basket_recall_at_10" for ranker in summary["next_basket"]} <= said
+    assert {f"candidate_{task}_correct" for task in summary["auxiliary"]} <= said
+    assert len(said) == 1 + 8 * 4 + len(summary["next_basket"]) * 3 + len(LABELS) * 4
+
+
+def test_a_group_without_any_label_of_a_task_has_no_share_of_it(output: Path) -> None:
+    scores = pq.read_table(output / replay.SCORES)
+    hours, task = np.array(scores["hour"].to_pylist()), next(iter(LABELS))
+    for name in [name for name in scores.column_names if name.endswith(f"_{task}_correct")]:
+        kept = [None if hour == hours[0] else each for hour, each in zip(hours, scores[name].to_pylist(), strict=True)]
+        scores = scores.set_column(scores.column_names.index(name), name, [pa.array(kept, pa.int8())])
+    group = replay_summary.summary_of(scores)["tables"]["hour"][str(hours[0])]
+    assert group[f"{task}_baskets"] == 0
+    assert not {name for name in group if name.endswith(f"_{task}_correct")}
+    assert {f"candidate_{other}_correct" for other in LABELS if other != task} <= group.keys()
+
+
+def test_the_picture_by_week_has_hits_of_the_model_at_1_5_and_10(
+    summary: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(replay_figures, "to_png", lambda figure: drawn.append(figure) or b"")
+    replay_figures.pictures(summary)
+    (weekly,) = (each for figure in drawn for each in figure.axes if each.get_xlabel() == "first day of the week")
+    named = {str(line.get_label()): list(line.get_ydata()) for line in weekly.get_lines()}
+    table = summary["tables"]["week"].values()
+    for label, metric in (("model", "hit_at_10"), ("model, hit@5", "hit_at_5"), ("model, hit@1", "hit_at_1")):
+        assert named[label] == [each[f"candidate_{metric}"] for each in table]
+    assert weekly.get_title() == f"hit@10, hit@5, hit@1 by week, {summary['rows']} baskets"
 
 
 @pytest.mark.parametrize("by", list(replay_summary.TABLES))

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from platform_assets.core.settings import SettingError, Settings
+from platform_assets.core.step import words
+from platform_assets.world_model import retraining_options, trained_model
 from platform_assets.world_model.definitions import build
 
 
@@ -17,12 +19,28 @@ from platform_assets.world_model.definitions import build
         ({"epochs": "0"}, "--epochs must be 1 or more, not 0; python -m platform_assets.world_model.training --help"),
         ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
         ({"tensor_cache": "elsewhere"}, "tensor_cache: decided by the week; leave it out"),
+        ({"tensor_c": "elsewhere"}, "--tensor_c elsewhere is no option of"),
+        ({"outp": "elsewhere"}, "--outp elsewhere is no option of"),
+        ({"epoch": "6"}, "--epoch 6 is no option of"),
+        ({"output=elsewhere": "true"}, "'output=elsewhere' is no name of an option"),
+        ({"epochs": ""}, "--epochs: invalid int value: ''"),
+        ({"precision": "foo"}, "--precision is one of auto, "),
+        ({"warmup": "7"}, "--warmup must be from 0 to 1, not 7"),
+        ({"gradient_clip": "-3"}, "--gradient_clip must be 0 or more, not -3"),
     ],
 )
 def test_options_that_a_training_would_refuse_stop_the_start(given: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingError, match="PLATFORM_RETAIL_TRAINING_OPTIONS: ") as caught:
         build(replace(Settings.from_environment({}), retail_training_options=given))
     assert reason in str(caught.value)
+
+
+def test_an_empty_list_is_none_of_what_it_lists() -> None:
+    """Dropped on the way, the training would run with all tasks."""
+    given = Settings.from_environment({"PLATFORM_RETAIL_TRAINING_OPTIONS": '{"auxiliary": []}'})
+    options = retraining_options.checked(given)
+    assert words(options) == ["--auxiliary", ""]
+    assert trained_model.read_options(words(options)).auxiliary_weights == {}
 
 
 @pytest.mark.parametrize("text", ["epochs=6", "[6]", '{"epochs": null}', '{"epochs": {"least": 1}}'])

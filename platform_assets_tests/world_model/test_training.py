@@ -88,7 +88,7 @@ def test_it_learns_the_products_and_says_so(tmp_path: Path) -> None:
     assert result.epochs[-1]["train_loss"] < result.epochs[0]["train_loss"]
     assert trained_model.judge_loss(result.metrics).passed
     assert not trained_model.judge_loss({**result.metrics, "val_loss_of_part": 99.0}).passed
-    assert not trained_model.judge_loss({**result.metrics, "val_loss_untuned": None}).passed
+    assert not trained_model.judge_loss({**result.metrics, "val_loss_untuned_of_part": None}).passed
 
 
 def test_overfitted_to_a_few_baskets_the_network_alone_beats_popularity(cache: Path, tmp_path: Path) -> None:
@@ -159,6 +159,31 @@ def test_the_command_trains_and_says_how_fast(cache: Path, tmp_path: Path, capsy
     assert document["network"]["auxiliary"] == []
 
 
+def test_the_documented_command_runs_as_it_stands_where_there_is_a_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "python -m platform_assets.world_model.training --batch_size 64 --epochs 10 --learning_rate 1e-4"
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"`{command}`" in readme
+    arguments = command.split()[3:]
+    monkeypatch.chdir(tmp_path)
+    assert training.main(arguments) == 1
+    assert re.match(
+        rf"error: there is no tensor cache in {re.escape(str(tmp_path))}, nor in its tensor_cache or data/tensor_cache: "
+        "name one with --tensor_cache, or run the command in a folder that has one",
+        capsys.readouterr().err,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+    shutil.copytree(cache, tmp_path / "data" / "tensor_cache")
+    assert training.main(arguments) == 0
+    assert set(contents(tmp_path / "world_model")) == FILES
+
+    (tmp_path / "world_model" / "network.json").unlink()
+    assert training.main(arguments) == 1
+    assert "world_model holds something else than an earlier output" in capsys.readouterr().err
+
+
 def test_a_folder_with_something_else_in_it_is_never_replaced(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(TrainingError, match="holds something else"):
@@ -220,8 +245,10 @@ def test_before_the_first_step_only_the_quick_part_is_looked_at(
     options = small_options(cache, tmp_path / "model", batch_size=8, quick_validation_every=0)
     result = training.train(options)
     assert (looks.count("before"), looks.count("after")) == (2, 2 * 5)
-    assert trained_model.judge_loss(result.metrics).reason.startswith(
-        f"validation loss {result.metrics['val_loss_of_part']:.4f}, of the untrained network"
+    assert "val_loss_untuned" not in result.metrics, "it would stand beside val_loss, which is of all baskets"
+    part, untuned = (result.metrics[f"val_loss{name}_of_part"] for name in ("", "_untuned"))
+    assert trained_model.judge_loss(result.metrics).reason == (
+        f"validation loss of the quick validation's baskets (batches: 2) {part:.4f}, of the untrained network {untuned:.4f}"
     )
 
 
@@ -292,6 +319,10 @@ def test_every_option_is_explained_and_one_that_cannot_be_is_named() -> None:
         ({"epochs": 0}, "--epochs must be 1 or more"), ({"learning_rate": 2.0}, "--learning_rate must be between"),
         ({"accelerator": "gpu"}, "--accelerator is one of"), ({"dropout": 1.0}, "--dropout must be"),
         ({"width": 10}, "--width must be a multiple of --heads"), ({"patience": -1}, "--patience must be 0 or more"),
+        ({"precision": "foo"}, "--precision is one of auto, 32-true, bf16-mixed"),
+        ({"warmup": 7.0}, "--warmup must be from 0 to 1, not 7"), ({"warmup": -0.1}, "--warmup must be from 0 to 1"),
+        ({"gradient_clip": -3.0}, "--gradient_clip must be 0 or more"),
+        ({"gradient_clip": math.nan}, "--gradient_clip must be 0 or more"),
         ({"full_validation_baskets": -1}, "--full_validation_baskets must be 0 or more"),
         ({"auxiliary": ("mood=1",)}, "--auxiliary has no task mood: they are mission_type"),
         ({"auxiliary": ("basket_size",)}, "as in basket_size=0.1, not basket_size"),

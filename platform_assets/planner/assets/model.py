@@ -71,10 +71,8 @@ def build(settings: Settings) -> dg.AssetsDefinition:
         def make(step: "Step") -> Made:
             from platform_assets.planner.weekly_model import WeeklyModel
 
-            inputs, address = (
-                _inputs(step.lake, settings, config, step.partition),
-                common.address(MODEL, step.partition),
-            )
+            inputs = _inputs(step.lake, settings, config, step.partition)
+            address = common.address(MODEL, step.partition)
             work = settings.training_folder / "planner_model"
             return weekly_assets.trained(WeeklyModel(step, inputs, address, config.given(), work).produce())
 

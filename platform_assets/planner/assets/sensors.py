@@ -132,7 +132,9 @@ def changed_days(settings: Settings, job: str) -> dg.SensorDefinition:
 def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
     """Train on a new weekly dataset once it, and all that `planner/model` requires of the lake with it, passed its checks.
 
-    A week whose model is published of the same datasets and recipes, whoever trained it, is left as it is.
+    A week whose model passed its checks is left as it is, whoever trained it, if it names the datasets and recipes that are
+    current and model and base model were made by today's code (`code_versions`) of what is current. The code that made datasets
+    and recipes, options and releases of libraries are not compared.
     """
 
     def reader(lake: LakeResource) -> Callable[[str], retraining.Dataset | None]:
@@ -143,18 +145,16 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
             return store.current(common.address(asset, week))
 
         def is_trained(week: str) -> bool:
-            """Whether a model that passed was made by this code of what the week's training would read."""
-            from platform_assets.planner.training_options import CODE_VERSION
-
+            """Whether a model that passed was made by this code of what the week's training would read, and so was its base."""
             model = current(MODEL, week)
-            if model is None or model.lineage.code_version != CODE_VERSION:
+            if model is None:
                 return False
             read_by_it = [
                 *(current(DATASET, each) for each in trailing_datasets(settings, week)),
                 current(RECIPES, week),
             ]
             passed = not checks.failed_blocking(model.lineage.details, MODEL_CHECKS)
-            return passed and retraining.is_made_of(model, filter(None, read_by_it), current, {BASE_MODEL})
+            return passed and retraining.is_made_of(model, filter(None, read_by_it), current, code_versions())
 
         def read(week: str) -> retraining.Dataset | None:
             revision = current(DATASET, week)
@@ -171,6 +171,13 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
 
     policy = retraining.Policy(settings.planner_retrain_gap_weeks, settings.planner_retrain_rows)
     return retraining.retrain("planner_new_weeks", DATASET, job, policy, reader)
+
+
+def code_versions() -> dict[dg.AssetKey, str]:
+    """Of each asset that the training's job makes, the code version that it would record now."""
+    from platform_assets.planner import base_model, training_options
+
+    return {BASE_MODEL: base_model.CODE_VERSION, MODEL: training_options.CODE_VERSION}
 
 
 _EMPTIED = (

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from platform_assets.world_model.weekly_model import Inputs
 
 CHECKS = (
-    checks.Check("loss_fell", "The validation loss of the best epoch is below that of the untrained network."),
+    checks.Check(
+        "loss_fell", "On the quick validation's baskets the best epoch's loss is below the untrained network's."
+    ),
     weekly_assets.REGISTERED,
 )
 

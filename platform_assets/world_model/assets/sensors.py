@@ -17,9 +17,17 @@ from platform_assets.orchestration.resources import LakeResource
 from platform_assets.world_model import splits
 from platform_assets.world_model.assets import common, jobs
 from platform_assets.world_model.assets.baskets import CHECKS as BASKETS_CHECKS
-from platform_assets.world_model.assets.common import BASKETS, MODEL, TENSOR_CACHE, TRANSACTIONS
+from platform_assets.world_model.assets.common import (
+    BASKETS,
+    CUSTOMER_FEATURES,
+    MODEL,
+    PRICES,
+    PRODUCT_EMBEDDINGS,
+    STORE_FEATURES,
+    TENSOR_CACHE,
+    TRANSACTIONS,
+)
 from platform_assets.world_model.assets.model import CHECKS as MODEL_CHECKS
-from platform_assets.world_model.assets.tensor_cache import FEATURES
 from platform_assets.world_model.assets.transactions import CHECKS as TRANSACTIONS_CHECKS
 
 
@@ -33,7 +41,9 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
 
     Once every week up to it is published and passed its checks, and there are enough of them for a split. Of several such weeks
     the newest alone: each training reads all weeks, and nobody wants a model of each week of a backfill. The runs take
-    PLATFORM_RETAIL_TRAINING_OPTIONS; a week whose model is published of the same weeks, whoever trained it, is left as it is.
+    PLATFORM_RETAIL_TRAINING_OPTIONS. A week whose model passed its checks is left as it is, whoever trained it, if the
+    transactions and baskets that it goes back to are still current and model, cache and features were made by today's code
+    (`code_versions`). The code that made transactions and baskets, options and releases of libraries are not compared.
     """
     first = partitions.retail_first_week(settings)
 
@@ -52,14 +62,12 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
             return next(filter(None, found), "")
 
         def is_trained(week: str) -> bool:
-            """Whether a model that passed was made by this code of the weeks that are current."""
-            from platform_assets.world_model.training_options import CODE_VERSION
-
+            """Whether a model that passed was made by this code of the weeks that are current, and so was all between them."""
             model, cache = current(MODEL, week), current(TENSOR_CACHE, week)
-            if model is None or cache is None or model.lineage.code_version != CODE_VERSION:
+            if model is None or cache is None:
                 return False
             passed = not checks.failed_blocking(model.lineage.details, MODEL_CHECKS)
-            return passed and retraining.is_made_of(model, [cache], current, {TENSOR_CACHE, *FEATURES})
+            return passed and retraining.is_made_of(model, [cache], current, code_versions())
 
         def read(week: str) -> retraining.Dataset | None:
             revision = current(BASKETS, week)
@@ -79,6 +87,27 @@ def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
 
     policy = retraining.Policy(settings.retail_retrain_weeks, newest_only=True)
     return retraining.retrain("world_model_new_weeks", BASKETS, job, policy, reader, _run_config(settings))
+
+
+def code_versions() -> dict[dg.AssetKey, str]:
+    """Of each asset that the training's job makes, the code version that it would record now."""
+    from platform_assets.world_model import (
+        cache_builder,
+        customer_features,
+        prices,
+        product_embeddings,
+        store_features,
+        training_options,
+    )
+
+    return {
+        PRODUCT_EMBEDDINGS: product_embeddings.CODE_VERSION,
+        CUSTOMER_FEATURES: customer_features.CODE_VERSION,
+        STORE_FEATURES: store_features.CODE_VERSION,
+        PRICES: prices.CODE_VERSION,
+        TENSOR_CACHE: cache_builder.CODE_VERSION,
+        MODEL: training_options.CODE_VERSION,
+    }
 
 
 def _run_config(settings: Settings) -> dict[str, Any]:
