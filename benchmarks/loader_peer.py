@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from platform_assets.world_model import encoder as encoding
+from platform_assets.world_model import encoder_tables
 from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.batch import NO_TARGET, SEQUENCE, T2
 from platform_assets.world_model.dataset import WorldModelDataset
+from platform_assets.world_model.encoder import KNOWN_CUSTOMER
 
 
 def peer_loader(
@@ -72,19 +73,19 @@ class Items(torch.utils.data.Dataset[dict[str, NDArray[Any]]]):
 
     def _dense(self, basket: dict[str, int], segments: NDArray[np.int64]) -> NDArray[np.float32]:
         tables, customer = self._tables, basket["customer"]
-        nobody = encoding.SEGMENT_VALUES - 1
+        nobody = encoder_tables.SEGMENT_VALUES - 1
         first, second = np.minimum(segments, nobody - 1).tolist() if customer else (nobody, nobody)
         place = basket["week"] // layout.WEEKS_OF_SNAPSHOT * self._customers + customer
-        trust = tables["trust"][min(basket["trips"], encoding.LAST_TRIP)]
+        trust = tables["trust"][min(basket["trips"], encoder_tables.LAST_TRIP)]
         since = min(basket["days_since_previous"], self._days)
         when = tables["time_offsets"] + np.array([basket["day"], basket["weekday"], basket["hour"], since])
         return np.concatenate(
             [
-                tables["segments"][first * encoding.SEGMENT_VALUES + second],
-                tables["snapshots"][place, : encoding.KNOWN_CUSTOMER] * trust,
+                tables["segments"][first * encoder_tables.SEGMENT_VALUES + second],
+                tables["snapshots"][place, :KNOWN_CUSTOMER] * trust,
                 tables["times"].take(when, axis=0).sum(0),
                 tables["stores"][basket["store"]],
-                np.zeros(sum(encoding.TRIP_WIDTHS), np.float32),
+                np.zeros(sum(encoder_tables.TRIP_WIDTHS), np.float32),
             ]
         )
 

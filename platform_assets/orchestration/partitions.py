@@ -81,6 +81,40 @@ def retail_weeks_up_to(week_key: str, first: str) -> list[str]:
     return [(start + i * _WEEK).isoformat() for i in range((last - start) // _WEEK + 1)]
 
 
+def trino_daily(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """One partition per UTC day from trino_start, up to but excluding trino_end (unset: every day that has ended)."""
+    end = settings.trino_end.isoformat() if settings.trino_end else None
+    return dg.DailyPartitionsDefinition(start_date=settings.trino_start.isoformat(), end_date=end, timezone="UTC")
+
+
+def trino_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The whole weeks of the query predictor's calendar, Monday to Monday, cut as `retail_weekly` is; the key is the Monday."""
+    return trino_known_weekly(settings, 7)
+
+
+def trino_known_weekly(settings: Settings, days: int) -> dg.WeeklyPartitionsDefinition:
+    """The weeks of `trino_weekly` up to whose Sunday, it included, the calendar has `days` days (7 or more).
+
+    What is made of that many days and known at the end of a week is keyed by that week.
+    """
+    if days < 7:
+        raise ValueError(f"trino_known_weekly of {days} days: a week alone has 7")
+    start, end = _first_from(settings.trino_start + (days - 7) * _DAY, _MONDAY), settings.trino_end
+    last = _first_from(end - 6 * _DAY, _MONDAY).isoformat() if end else None
+    return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), end_date=last, day_offset=1, timezone="UTC")
+
+
+def days_up_to_week_end(n: int) -> dg.TimeWindowPartitionMapping:
+    """Weekly on daily: each week reads the `n` days up to its last one, it included, cut at the calendar's start.
+
+    Offsets are whole weeks: where `n` is none, the mapping names some earlier days of the first week too. Those a week waits
+    for and follows without reading them; the other way round, days that it reads would change unnoticed.
+    """
+    if n < 1:
+        raise ValueError(f"days_up_to_week_end({n}): ask for 1 day or more")
+    return dg.TimeWindowPartitionMapping(start_offset=-((n - 1) // 7))
+
+
 def weeks_before(n: int) -> dg.TimeWindowPartitionMapping:
     """Weekly on weekly: each week reads itself and the `n` weeks before it, cut at the calendar's start."""
     return days_before(n)

@@ -241,3 +241,76 @@ def test_weeks_between_refuses_keys_of_two_calendars():
     assert partitions.weeks_between("2006-04-10", "2006-05-08") == 4
     with pytest.raises(ValueError, match="no keys of one weekly calendar"):
         partitions.weeks_between("2006-04-10", "2006-04-14")
+
+
+def trino(start: str, end: str | None = None) -> Settings:
+    unset = Settings.from_environment({})
+    return replace(unset, trino_start=date.fromisoformat(start), trino_end=date.fromisoformat(end) if end else None)
+
+
+def test_the_query_calendar_is_the_shipped_log_unless_said_otherwise():
+    unset = Settings.from_environment({})
+    days, weeks = (make(unset).get_partition_keys() for make in (partitions.trino_daily, partitions.trino_weekly))
+    assert (len(days), days[0], days[-1]) == (63, "2025-06-02", "2025-08-03")
+    assert (len(weeks), weeks[0], weeks[-1]) == (9, "2025-06-02", "2025-07-28")
+    assert partitions.trino_daily(unset).timezone == partitions.trino_weekly(unset).timezone == "UTC"
+    known = partitions.trino_known_weekly(unset, 44).get_partition_keys()
+    assert list(known) == ["2025-07-14", "2025-07-21", "2025-07-28"]
+
+
+def test_an_open_query_week_exists_once_its_sunday_is_over():
+    weekly = partitions.trino_known_weekly(trino("2025-06-02"), 44)
+    assert weekly.get_partition_keys(current_time=datetime(2025, 7, 20, 23, 59, tzinfo=UTC)) == []
+    assert weekly.get_partition_keys(current_time=datetime(2025, 7, 21, tzinfo=UTC)) == ["2025-07-14"]
+
+
+@given(st.integers(0, 400), st.integers(1, 120), st.integers(7, 60))
+def test_a_week_is_known_when_its_last_day_has_enough_days_behind_it(offset, length, needed):
+    start = date(2024, 1, 1) + timedelta(days=offset)
+    both = trino(start.isoformat(), (start + timedelta(days=length)).isoformat())
+    days = set(partitions.trino_daily(both).get_partition_keys())
+    mondays = [date.fromisoformat(day) for day in sorted(days) if date.fromisoformat(day).weekday() == 0]
+
+    def window(monday: date, size: int) -> set[str]:
+        return {(monday + timedelta(days=6 - n)).isoformat() for n in range(size)}
+
+    whole = [monday.isoformat() for monday in mondays if window(monday, 7) <= days]
+    assert list(partitions.trino_weekly(both).get_partition_keys()) == whole
+    known = [monday for monday in whole if window(date.fromisoformat(monday), needed) <= days]
+    assert list(partitions.trino_known_weekly(both, needed).get_partition_keys()) == known
+
+
+def test_what_needs_44_days_reads_them_and_the_rest_of_the_week_they_begin_in():
+    unset = Settings.from_environment({})
+    daily, weekly = partitions.trino_daily(unset), partitions.trino_known_weekly(unset, 44)
+    mapping = partitions.days_up_to_week_end(44)
+    days, missing = mapped(mapping, weekly, daily, "2025-07-28")
+    assert (days[0], days[-1], len(days), missing) == ("2025-06-16", "2025-08-03", 49, [])
+    days, missing = mapped(mapping, weekly, daily, "2025-07-14")
+    assert (days[0], days[-1], len(days), missing) == ("2025-06-02", "2025-07-20", 49, [])
+    late = replace(unset, trino_start=date(2025, 6, 7))
+    daily, weekly = partitions.trino_daily(late), partitions.trino_known_weekly(late, 44)
+    days, missing = mapped(mapping, weekly, daily, "2025-07-14")
+    assert (days[0], days[-1], len(days), missing) == ("2025-06-07", "2025-07-20", 44, [])
+
+
+def test_a_late_day_points_at_every_week_that_reads_it():
+    unset = Settings.from_environment({})
+    daily, weekly = partitions.trino_daily(unset), partitions.trino_known_weekly(unset, 44)
+    for day in daily.get_partition_keys():
+        weeks = partitions.days_up_to_week_end(44).get_downstream_partitions_for_partitions(
+            daily.subset_with_partition_keys([day]), daily, weekly
+        )
+        reading = {
+            key
+            for key in weekly.get_partition_keys()
+            if 0 <= (date.fromisoformat(key) + timedelta(days=6) - date.fromisoformat(day)).days < 44
+        }
+        assert reading <= set(weeks.get_partition_keys())
+
+
+@pytest.mark.parametrize("make", [lambda: partitions.trino_known_weekly(trino("2025-06-02"), 6),
+                                  lambda: partitions.days_up_to_week_end(0)])  # fmt: skip
+def test_too_few_days_are_refused(make):
+    with pytest.raises(ValueError, match=r"a week alone has 7|1 day or more"):
+        make()
