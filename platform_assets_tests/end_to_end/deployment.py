@@ -115,6 +115,11 @@ class Deployment:
                     found.add((asset.to_user_string(), record.partition_key or "", record.run_id))
         return Counter((asset, partition) for asset, partition, _ in found)
 
+    def runs_are_over(self) -> bool:
+        """Whether no run is queued or goes on: what a run leaves in MLflow, and its checks on a page, come after its files."""
+        with self.instance() as instance:
+            return all(run.is_finished for run in instance.get_runs())
+
     def wait_for(self, what: str, condition: Callable[[], Any], seconds: float) -> Any:
         """As `processes.wait_for`, with the ends of the logs when it does not come."""
         try:

@@ -68,6 +68,7 @@ def story(deployment: Production) -> Story:
     deployment.launch("planner")
     deployment.wait_for("the code location, back", deployment.locations_loaded, 180)
     deployment.wait_for("every week's dataset", lambda: _published_weeks(deployment) == set(WEEK_KEYS), 900)
+    deployment.wait_for("every run's end", deployment.runs_are_over, 180)
     return Story(refused, lost, waited == "queued", before, after)
 
 

@@ -65,7 +65,7 @@ def test_the_asset_and_the_command_make_one_training_of_the_same_few_options(com
 def test_what_is_given_counts_more_than_advice_and_a_language_model_has_none() -> None:
     where = ["--dataset", "a", "--model_base", ".", "--recipes", "c", "--output", "d"]
     assert (read_options(where, "tiny").epochs, read_options([*where, "--epochs", "9"], "tiny").epochs) == (4, 9)
-    assert read_options([*where, "--max_cand=3"], "tiny").max_candidates == 3
+    assert read_options([*where, "--max_candidates=3"], "tiny").max_candidates == 3
     assert advised(where, "org/model") == where
     assert read_options(where, "org/model").lora_targets == TrainingOptions.lora_targets
 
