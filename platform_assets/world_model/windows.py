@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platform_assets.training.randomness import generator
+from platform_assets.world_model import ragged
 
 WINDOW = 2**18
 # So that neighbours in one epoch are not neighbours in the next; of a block, reads are contiguous.
@@ -118,6 +119,4 @@ def cut(
         return Cut(rows[order], edges)
     chosen = batches.permutation(len(edges) - 1)
     sizes = np.diff(edges)[chosen]
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
-    places = np.arange(len(rows)) + np.repeat(edges[chosen] - bounds[:-1], sizes)
-    return Cut(rows[order[places]], bounds)
+    return Cut(rows[order[ragged.places(edges[chosen], sizes)]], ragged.offsets(sizes))
