@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -62,6 +63,15 @@ class FolderStore:
         if not path.is_file():
             raise Corrupt(f"{path} is missing")
         return path
+
+    def open(self, key: str) -> io.RawIOBase:
+        """The file itself, unbuffered."""
+        path = self._path(key)
+        with disk_errors(self.root):
+            try:
+                return path.open("rb", buffering=0)
+            except FileNotFoundError:
+                raise Corrupt(f"{path} is missing") from None
 
     def put(self, key: str, content: bytes) -> None:
         """Temporary file, fsync, rename, fsync of the folder."""

@@ -7,6 +7,7 @@ AWS_* environment; no message shows them.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from platform_assets.core.range_reader import RangeReader, StoredObject
 from platform_assets.core.s3_errors import check_endpoint, is_no_bucket, translated
 from platform_assets.core.stores import (
     PROBE,
@@ -30,6 +32,7 @@ from platform_assets.core.stores import (
 )
 
 if TYPE_CHECKING:
+    import obstore
     import obstore.store
 
 CHUNK_BYTES = 16 * 1024 * 1024
@@ -98,6 +101,14 @@ class S3Store:
                     file.write(chunk)
         return path
 
+    def open(self, key: str) -> io.RawIOBase:
+        """One HEAD request, then a request per range of the object that this one found."""
+        import obstore
+
+        with self._translated(key):
+            meta = obstore.head(self._client, key)
+        return RangeReader(StoredObject(self._client, meta, lambda: self._translated(key)).part, meta["size"])
+
     def put(self, key: str, content: bytes) -> None:
         """One PUT request."""
         import obstore
@@ -143,11 +154,16 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """The time is the server's."""
         import obstore
+        from obstore.exceptions import BaseError
 
         with self._translated(prefix):
-            for page in obstore.list(self._client, prefix or None):
-                for found in page:
-                    yield Entry(found["path"], found["size"], found["last_modified"])
+            try:
+                for page in obstore.list(self._client, prefix or None):
+                    for found in page:
+                        yield Entry(found["path"], found["size"], found["last_modified"])
+            except BaseError as error:
+                missing = FileNotFoundError(str(error))  # what any other request raises where no bucket is
+                raise missing if is_no_bucket(missing) else error from None
 
     def delete(self, key: str) -> None:
         """One DELETE request."""

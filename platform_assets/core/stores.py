@@ -7,6 +7,7 @@ are folder_store.py and s3_store.py. Every operation is all or nothing: a reader
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +71,13 @@ class Store(Protocol):
 
     def fetch(self, key: str, folder: Path) -> Path:
         """A local path of the bytes: where they lie, or a copy in `folder`. Raises Corrupt when they do not exist."""
+        ...
+
+    def open(self, key: str) -> io.RawIOBase:
+        """For reading, from any place in it; only what is read is fetched. Raises Corrupt when the key does not exist.
+
+        A read of n bytes gives n unless the end comes first. Wrap it in io.BufferedReader to read lines.
+        """
         ...
 
     def put(self, key: str, content: bytes) -> None:

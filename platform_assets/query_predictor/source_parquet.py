@@ -1,7 +1,7 @@
 """Trino's log as Parquet files: the documented names (queryId, query, ..., createTime), or the event listener's table exported.
 
-Row groups without the day are not read, by the statistics of the column that holds the time. Memory holds one batch of one row
-group. Times without a zone are UTC. What does not belong here: what makes a row valid (`query_rows`).
+Row groups without the day are not read, by the statistics of the column that holds the time: of a file in a bucket the footer and
+the day's row groups are fetched. Memory holds one batch of one row group, and that group packed. Times without a zone are UTC. What does not belong here: what makes a row valid (`query_rows`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from platform_assets.query_predictor import event_table
 from platform_assets.query_predictor.query_rows import RawQuery
-from platform_assets.query_predictor.sources import SETTING, SourceError, of_day
+from platform_assets.query_predictor.sources import SETTING, LogFile, SourceError, of_day
 
 REQUIRED = ("queryId", "query", "user", "cpuTime", "peakUserMemoryBytes", "createTime", "endTime")
 OPTIONAL = ("source", "catalog", "schema", "clientInfo", "queryType", "queryState", "errorName", "errorType")
@@ -34,26 +33,26 @@ class _Layout:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Parquet files, read one after the other in the order of their paths."""
+    """Parquet files, read one after the other in the order given."""
 
     name: str
-    files: Sequence[Path]
+    files: Sequence[LogFile]
 
     def read(self, day: date, strays: bool = False) -> Iterator[list[RawQuery]]:
         """See `sources.Source`. Raises SourceError for a file that is damaged or has other columns."""
-        for path in self.files:
+        for file in self.files:
             try:
-                yield from _read(path, day, strays)
+                yield from _read(file, day, strays)
             except (pa.ArrowException, OSError) as error:
                 reason = str(error).partition("\n")[0][:300]
                 raise SourceError(
-                    f"{path} cannot be read as Parquet ({reason}): replace it, or correct {SETTING}"
+                    f"{file.name} cannot be read as Parquet ({reason}): replace it, or correct {SETTING}"
                 ) from None
 
 
-def _read(path: Path, day: date, strays: bool) -> Iterator[list[RawQuery]]:
-    with pq.ParquetFile(path) as file:
-        layout = _layout(file.schema_arrow, path)
+def _read(log: LogFile, day: date, strays: bool) -> Iterator[list[RawQuery]]:
+    with log.opened() as content, pq.ParquetFile(content) as file:
+        layout = _layout(file.schema_arrow, log.name)
         groups = [group for group in range(file.num_row_groups) if strays or _may_hold(file, group, layout.time, day)]
         columns = [name for name in layout.columns if name in file.schema_arrow.names]
         for batch in file.iter_batches(_BATCH_ROWS, groups, columns, use_threads=False):
@@ -63,12 +62,14 @@ def _read(path: Path, day: date, strays: bool) -> Iterator[list[RawQuery]]:
                 yield found
 
 
-def _layout(schema: pa.Schema, path: Path) -> _Layout:
+def _layout(schema: pa.Schema, name: str) -> _Layout:
     if "query_id" in schema.names and not (lacking := event_table.missing(schema.names)):
         return _Layout(event_table.COLUMNS, "query_id", event_table.raw_query)
-    if "query_id" not in schema.names and not (lacking := [name for name in REQUIRED if name not in schema.names]):
+    if "query_id" not in schema.names and not (
+        lacking := [column for column in REQUIRED if column not in schema.names]
+    ):
         return _Layout((*REQUIRED, *OPTIONAL), "createTime", _raw_query)
-    raise SourceError(f"{path} has no column {', '.join(lacking)}: export it with the documented names")
+    raise SourceError(f"{name} has no column {', '.join(lacking)}: export it with the documented names")
 
 
 def _raw_query(row: Mapping[str, Any]) -> RawQuery:

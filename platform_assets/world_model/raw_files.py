@@ -8,15 +8,12 @@ raw_weeks.py's business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from platform_assets.core.folder_store import FolderStore
-from platform_assets.core.redaction import without_password
-from platform_assets.core.s3_store import S3Store
-from platform_assets.core.stores import Entry, LakeError, Store, StoreUnreachable
+from platform_assets.core import source_folder
+from platform_assets.core.stores import Entry
 from platform_assets.world_model import shop_calendar
 from platform_assets.world_model.raw_schema import RawDataError
 
@@ -43,11 +40,11 @@ class RawFolder:
     """A folder's path or s3://bucket/prefix; endpoint and credentials of S3 come from the AWS_* environment."""
 
     def __init__(self, url: str) -> None:
-        self.url, self._store = _open(url)
+        self.url, self._store = source_folder.open_store(url, SETTING, RawDataError)
 
     def calendar(self) -> shop_calendar.ShopCalendar:
         """What time.csv says. Raises RawDataError when there is none or it cannot be used."""
-        with self._translated():
+        with source_folder.faults(SETTING, RawDataError):
             found = self._store.read(shop_calendar.NAME)
         if found is None:
             raise RawDataError(
@@ -60,7 +57,7 @@ class RawFolder:
 
     def files(self, shop_weeks: Set[int]) -> list[RawFile]:
         """Every file of transactions, by name. Raises RawDataError when there is none."""
-        with self._translated():
+        with source_folder.faults(SETTING, RawDataError):
             entries = [entry for entry in self._store.list() if _is_raw(entry)]
         if not entries:
             raise RawDataError(f"{self.url} holds no {', '.join(_ENDINGS)} file of transactions; correct {SETTING}")
@@ -70,32 +67,8 @@ class RawFolder:
     def fetch(self, file: RawFile, folder: Path) -> Path:
         """A local path: the file in place, or from S3 a copy in `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        with self._translated():
+        with source_folder.faults(SETTING, RawDataError):
             return self._store.fetch(file.name, folder)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """The stores speak of the lake; here the same faults have another setting to correct."""
-        try:
-            yield
-        except StoreUnreachable:
-            raise  # a later try may mend it
-        except LakeError as error:
-            raise RawDataError(str(error).replace("PLATFORM_LAKE_URL", SETTING)) from None
-
-
-def _open(url: str) -> tuple[str, Store]:
-    if url.startswith("s3://"):
-        bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
-        if "@" in bucket:
-            raise RawDataError(f"{SETTING} holds credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
-        if bucket:
-            # Nothing is ever written here, so that conditional writes need not be tried out.
-            return f"s3://{bucket}/{prefix}".rstrip("/"), S3Store(bucket, prefix, single_writer=True)
-    if not url or "://" in url:
-        raise RawDataError(f"{SETTING} is {without_password(url)!r}; write a folder's path or s3://bucket/prefix")
-    root = Path(url).expanduser().absolute()
-    return str(root), FolderStore(root)
 
 
 def _is_raw(entry: Entry) -> bool:

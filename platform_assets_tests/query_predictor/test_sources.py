@@ -379,7 +379,7 @@ def test_a_setting_that_cannot_be_used_is_named_without_its_password(tmp_path: P
         (tmp_path / "mixed" / name).touch()
     cases = (
         ("", "is not set"), (str(tmp_path / "nothing"), "no .parquet"), (str(tmp_path / "mixed"), "holds both"),
-        ("mysql://user:secret@host/db", "only postgresql"), ("postgresql://user:secret@host/db/t", "PGPASSWORD"),
+        ("mysql://user:secret@host/db", "only s3:// and postgresql"), ("postgresql://user:secret@host/db/t", "PGPASSWORD"),
         ("postgresql://user@host/db", "host/database/table"),
     )  # fmt: skip
     for setting, message in cases:
