@@ -24,6 +24,7 @@ from benchmarks import (
     loader,
     planner_gate,
     planner_learning,
+    query_predictor_quality,
     query_sampling,
     retailer,
     simulator,
@@ -57,12 +58,13 @@ BENCHMARKS: dict[str, Callable[..., list[Line]]] = {
     "world_model_quality": world_model_quality.run,
     "world_model_scale": world_model_scale.run,
     "query_sampling": query_sampling.run,
+    "query_predictor_quality": query_predictor_quality.run,
     "world_model_training": world_model_training.run,
 }
 # They take many minutes.
 BY_NAME_ONLY = {
     "year", "enrichment_scale", "planner_learning", "planner_gate", "world_model_quality", "world_model_scale",
-    "query_sampling",
+    "query_sampling", "query_predictor_quality",
 }  # fmt: skip
 
 
