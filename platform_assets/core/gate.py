@@ -8,6 +8,9 @@ Nothing passes on fewer rows than the minimum. A metric whose own rows are too f
 fails on a loss that these rows prove. Otherwise it is inconclusive, and so is the verdict, unless it may be left to an online
 experiment ("anchored"): then the others decide.
 
+A requirement is a demand on the candidate alone, judged elsewhere and handed in: the verdict is the worse of the comparison and of
+the requirements that block.
+
 Every slice is looked at with every metric at the same alpha, so that among many slices some bound is wrong; a slice blocks
 only beyond the slice floor, which an equal candidate reaches in about none of them.
 """
@@ -28,6 +31,7 @@ from platform_assets.core.verdict import (
     ConstraintResult,
     MetricResult,
     Outcome,
+    Requirement,
     SliceResult,
     Status,
     Verdict,
@@ -46,8 +50,9 @@ def decide(
     metrics: Sequence[Metric],
     thresholds: Thresholds = STANDARD_THRESHOLDS,
     digests: Mapping[str, str] | None = None,
+    requirements: Sequence[Requirement] = (),
 ) -> Verdict:
-    """The verdict; `digests` names the inputs (datasets, replay, models) and is kept in it.
+    """The verdict; `digests` names the inputs (datasets, replay, models) and is kept in it, as `requirements` are.
 
     Raises ValueError for scores that cannot be judged: none, not finite, of other lengths, rows that come twice.
     """
@@ -57,8 +62,8 @@ def decide(
     results = tuple(_judge_metric(metric, comparison, codes, thresholds) for metric in metrics)
     slices = tuple(_judge_slices(results, comparison, codes, thresholds))
     return Verdict(
-        outcome=_outcome(constraints, results, slices),
-        reasons=in_order(constraints, results, slices) + _unseen(comparison, thresholds),
+        outcome=_outcome(constraints, results, slices, requirements),
+        reasons=in_order(constraints, results, slices, requirements) + _unseen(comparison, thresholds),
         constraints=constraints,
         metrics=results,
         slices=slices,
@@ -66,16 +71,25 @@ def decide(
         clusters=int(codes.max()) + 1,
         thresholds=thresholds,
         digests=dict(digests or {}),
+        requirements=tuple(requirements),
     )
 
 
 def _outcome(
-    constraints: Sequence[ConstraintResult], metrics: Sequence[MetricResult], slices: Sequence[SliceResult]
+    constraints: Sequence[ConstraintResult],
+    metrics: Sequence[MetricResult],
+    slices: Sequence[SliceResult],
+    requirements: Sequence[Requirement],
 ) -> Outcome:
     judged = [each.status for each in metrics if each.is_judged]
-    if any(each.broken for each in constraints) or "fail" in judged or any(each.blocks for each in slices):
+    demanded = [each.status for each in requirements if each.blocks]
+    if (
+        any(each.broken for each in constraints)
+        or any(each.blocks for each in slices)
+        or "fail" in (*judged, *demanded)
+    ):
         return "fail"
-    return "pass" if judged and set(judged) == {"pass"} else "inconclusive"
+    return "pass" if judged and {*judged, *demanded} == {"pass"} else "inconclusive"
 
 
 def _judge_constraints(comparison: Comparison) -> Iterator[ConstraintResult]:

@@ -16,7 +16,9 @@ from platform_assets.core.policy_version import IS_BETTER
 Outcome = Literal["pass", "fail", "inconclusive"]
 # anchored: gated, but its own rows are too few, and an online experiment is to tell; reported: not gated.
 Status = Literal["pass", "fail", "inconclusive", "anchored", "reported"]
-DOCUMENT_VERSION = 2
+_VERBS = {"pass": "passes", "fail": "fails", "inconclusive": "is inconclusive", "reported": "is reported, not gated"}
+# A verdict without requirements is the document that it was before there were any: one on record is compared with it.
+DOCUMENT_VERSION, WITH_REQUIREMENTS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,31 @@ class ConstraintResult:
 
 
 @dataclass(frozen=True)
+class Requirement:
+    """A demand on the candidate itself, whatever the baseline does. One that does not block warns.
+
+    `value` is what was found, `limit` what is demanded; None where it is not defined.
+    """
+
+    name: str
+    status: Outcome
+    blocks: bool
+    reason: str
+    value: float | None
+    limit: float | None
+
+    @property
+    def word(self) -> str:
+        """What its status means for the verdict."""
+        return "warns" if self.status == "fail" and not self.blocks else _VERBS[self.status]
+
+    @property
+    def sentence(self) -> str:
+        """For the reasons."""
+        return f"{self.name} {self.word}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The whole judgement. `reasons` are sentences, the gravest first."""
 
@@ -96,6 +123,7 @@ class Verdict:
     clusters: int
     thresholds: Thresholds
     digests: Mapping[str, str]
+    requirements: tuple[Requirement, ...] = ()
 
     @property
     def label(self) -> str:
@@ -114,7 +142,10 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """Plain lists, texts and numbers, nothing rounded."""
         plain = asdict(self) | {"label": self.label, "is_better_than_baseline": self.is_better_than_baseline}
-        return json.loads(_dump(plain | {"document_version": DOCUMENT_VERSION}))
+        if not self.requirements:
+            del plain["requirements"]
+        version = WITH_REQUIREMENTS if self.requirements else DOCUMENT_VERSION
+        return json.loads(_dump(plain | {"document_version": version}))
 
     def to_json(self) -> str:
         """The document as text, keys sorted: the same bytes for the same inputs."""
@@ -123,7 +154,7 @@ class Verdict:
 
 def metric_sentence(metric: Metric, status: Status, bounds: Bounds, cluster: str, why: str = "") -> str:
     """What was found of a metric, with its numbers."""
-    verb = {"pass": "passes", "fail": "fails", "reported": "is reported, not gated"}.get(status, f"is {status}")
+    verb = _VERBS.get(status, f"is {status}")
     found = f"{bounds.estimate:+.4f} against the baseline"
     if bounds.lower is not None and bounds.upper is not None:
         found += f", bounds {bounds.lower:+.4f} and {bounds.upper:+.4f}"
@@ -133,13 +164,17 @@ def metric_sentence(metric: Metric, status: Status, bounds: Bounds, cluster: str
 
 
 def in_order(
-    constraints: Iterable[ConstraintResult], metrics: Iterable[MetricResult], slices: Iterable[SliceResult]
+    constraints: Iterable[ConstraintResult],
+    metrics: Iterable[MetricResult],
+    slices: Iterable[SliceResult],
+    requirements: Iterable[Requirement] = (),
 ) -> tuple[str, ...]:
-    """The reasons: what fails, what blocks, what is open, what passes."""
+    """The reasons: what fails, what blocks, what is open, what warns, what passes."""
     rank = {"fail": 1, "inconclusive": 3, "anchored": 4, "pass": 5, "reported": 6}
     found = [(0 if each.broken else 5, each.reason) for each in constraints]
     found += [(rank[each.status], each.reason) for each in metrics]
     found += [(2, each.reason) for each in slices if each.blocks]
+    found += [(rank[each.status] if each.blocks else max(4, rank[each.status]), each.sentence) for each in requirements]
     return tuple(reason for _, reason in sorted(found, key=lambda each: each[0]))
 
 

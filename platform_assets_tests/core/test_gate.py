@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from platform_assets.core.comparison import Comparison, Metric, Thresholds
 from platform_assets.core.gate import decide
-from platform_assets.core.verdict import Verdict
+from platform_assets.core.verdict import Requirement, Verdict
 
 ALIGN = Metric("alignment", 0.02)
 DEMO = Thresholds("demo", minimum_rows=200, minimum_clusters=150)
@@ -113,6 +113,51 @@ def test_one_broken_hard_constraint_fails_and_names_its_row() -> None:
     assert "respect fails: 1 of 1,200 rows are not 1.0, and none may be; look at rows plan-00007" in verdict.reasons[0]
     few = decide(compared(0.01, 4, constraints={"respect": np.zeros(16)}), [ALIGN])
     assert few.outcome == "fail", "a broken constraint needs no minimum"
+
+
+def required(status: Any, blocks: bool = True) -> Requirement:
+    return Requirement("recall", status, blocks, "9 of 10 found", 0.9, 0.98)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "outcome"),
+    [
+        (0.01, "pass", "pass"), (0.01, "inconclusive", "inconclusive"), (0.01, "fail", "fail"), (-0.05, "pass", "fail"),
+        (-0.05, "inconclusive", "fail"),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_the_worse_of_the_comparison_and_of_what_is_required(
+    change: float, status: Any, outcome: str
+) -> None:
+    verdict = decide(compared(change), [ALIGN], requirements=[required(status)])
+    assert verdict.outcome == outcome
+    assert verdict.requirements == (required(status),)
+    gravest = "recall" if outcome == status != "pass" else "alignment"
+    assert verdict.reasons[0].startswith(f"{gravest} ")
+
+
+def test_a_requirement_that_does_not_block_warns_and_decides_nothing() -> None:
+    for status, word in (("fail", "warns"), ("inconclusive", "is inconclusive"), ("pass", "passes")):
+        verdict = decide(compared(0.01), [ALIGN], requirements=[required(status, blocks=False)])
+        assert verdict.outcome == "pass"
+        assert f"recall {word}: 9 of 10 found" in verdict.reasons
+
+
+def test_a_requirement_alone_is_no_pass_where_nothing_could_be_compared() -> None:
+    few = compared(0.01, households=3)
+    assert decide(few, [ALIGN], requirements=[required("pass")]).outcome == "inconclusive"
+    assert decide(few, [ALIGN], requirements=[required("fail")]).outcome == "fail"
+
+
+def test_a_verdict_without_requirements_is_the_document_that_it_always_was() -> None:
+    plain = decide(compared(0.01), [ALIGN]).document()
+    assert plain["document_version"] == 2
+    assert "requirements" not in plain
+    document = decide(compared(0.01), [ALIGN], requirements=[required("pass")]).document()
+    assert document["document_version"] == 3
+    assert document["requirements"] == [
+        {"name": "recall", "status": "pass", "blocks": True, "reason": "9 of 10 found", "value": 0.9, "limit": 0.98}
+    ]
 
 
 def test_equal_scores_pass_even_where_the_estimate_must_not_be_lower() -> None:

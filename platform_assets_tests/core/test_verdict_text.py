@@ -28,6 +28,19 @@ def test_rows_that_hang_together_are_called_as_the_thresholds_call_them(cluster:
     assert f"30 {cluster}s" in lines[4]
 
 
+def test_requirements_are_a_table_of_their_own_and_older_verdicts_have_none() -> None:
+    document = {"rows": 1200, "clusters": 300, "thresholds": {}, "metrics": [], "reasons": ["recall fails: look"]}
+    required = [
+        {"name": "recall", "status": "fail", "blocks": True, "reason": "", "value": 0.95, "limit": 0.98},
+        {"name": "f1", "status": "inconclusive", "blocks": False, "reason": "", "value": None, "limit": 0.85},
+    ]
+    assert list(verdict_text.comparison_lines({**document, "requirements": required}))[3:] == [
+        "", "| requirement | found | demanded | status |", "|---|---:|---:|---|", "| recall | 0.9500 | 0.9800 | fail |",
+        "| f1 |  | 0.8500 | inconclusive; does not block |", "- recall fails: look",
+    ]  # fmt: skip
+    assert list(verdict_text.comparison_lines(document))[3:] == ["- recall fails: look"]
+
+
 def test_a_verdict_from_before_clusters_had_names_counts_households() -> None:
     document = {"rows": 1200, "clusters": 300, "thresholds": {}, "metrics": [], "reasons": []}
     assert next(verdict_text.comparison_lines(document)) == "1,200 rows, 300 households"
