@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "planner": {"planner", "training", "orchestration", "core"},
     "query_predictor": {"query_predictor", "training", "orchestration", "core"},
     "world_model": {"world_model", "training", "orchestration", "core"},
-    "commands": {"commands", "orchestration", "core", "planner", "world_model", "simulators"},
+    "commands": {"commands", "orchestration", "core", "simulators", *PIPELINES},
 }
 FOLDERS = ("platform_assets", "platform_assets_tests", "deploy", "benchmarks", "docs")
 # Where checkouts, homes and scratch lie on one machine. What stands before says that it is a path from the top.

@@ -53,6 +53,11 @@ class Settings:
     trino_start: date
     trino_end: date | None
     trino_source: str
+    trino_configuration: Path | None
+    trino_retrain_weeks: int
+    trino_training_options: Mapping[str, str]
+    trino_gate_rows: int
+    trino_gate_templates: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -60,7 +65,7 @@ class Settings:
         home = Path(environ.get("PLATFORM_HOME") or ".platform").expanduser().absolute()
         start = _read_date(environ, "PLATFORM_PLANNER_START")
         retail_start, retail_end = (_read_date(environ, f"PLATFORM_RETAIL_{edge}") for edge in ("START", "END"))
-        trino_source = environ.get("PLATFORM_TRINO_SOURCE")
+        trino_source, configuration = (environ.get(f"PLATFORM_TRINO_{name}") for name in ("SOURCE", "CONFIGURATION"))
         return cls(
             home=home,
             lake_url=environ.get("PLATFORM_LAKE_URL") or str(home / "lake"),
@@ -94,6 +99,13 @@ class Settings:
             # The shipped log is over; one of your own goes on.
             trino_end=_read_date(environ, "PLATFORM_TRINO_END") or (None if trino_source else TRINO_END),
             trino_source=trino_source or str(TRINO_SAMPLE / "queries.parquet"),
+            trino_configuration=Path(configuration).expanduser() if configuration else None,
+            trino_retrain_weeks=_read_integer(environ, "PLATFORM_TRINO_RETRAIN_WEEKS", 1, least=1),
+            trino_training_options=_read_options(
+                environ, "PLATFORM_TRINO_TRAINING_OPTIONS", '{"n_estimators": 200, "max_depth": 8}'
+            ),
+            trino_gate_rows=_read_integer(environ, "PLATFORM_TRINO_GATE_ROWS", 1000, least=1),
+            trino_gate_templates=_read_integer(environ, "PLATFORM_TRINO_GATE_TEMPLATES", 250, least=2),
         )
 
     @property

@@ -7,9 +7,8 @@ their automation condition.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from platform_assets.core.lake import Revision
 from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import finished_materializations
 from platform_assets.orchestration.resources import LakeResource
+from platform_assets.orchestration.retraining_cursor import Cursor
 
 IS_TRAINED = (
     "its model is published with its checks passed, and what the training's job makes is of the inputs and of the code versions "
@@ -39,6 +39,8 @@ class Dataset:
     is_trained: bool = False
     """Whether its model is published already, and a training's job would make it of the same by the same code (`is_made_of`):
     somebody trained it."""
+    urgent: str = ""
+    """Why a training on it does not wait for the gap of weeks, for people: its features drifted; empty: it waits as any week."""
 
 
 @dataclass(frozen=True)
@@ -46,55 +48,12 @@ class Policy:
     """When to train again."""
 
     gap_weeks: int = 1
-    """At least so many weeks between the datasets of two trainings."""
+    """At least so many weeks between the datasets of two trainings, but for a week that is urgent."""
     minimum_new_rows: int = 1
     """At least so many rows in passed datasets since the last training."""
     newest_only: bool = False
     """Of several weeks that are ready at a tick only the newest is trained on: where a training reads all weeks up to its own,
     a model of each week of a backfill is what nobody wants."""
-
-
-@dataclass
-class Cursor:
-    """What the sensor knows between ticks; all of it is in the sensor's own cursor."""
-
-    storage_id: int = 0
-    last_week: str = ""
-    new_rows: dict[str, int] = field(default_factory=dict)
-    """Rows of the passed weeks after `last_week` that no training was requested for yet: the weeks that wait."""
-    inherited_id: int = 0
-    """The newest materialisation when the sensor was switched on: it and all before it are inherited."""
-    inherited_week: str = ""
-    """The newest inherited week; none where there was no dataset yet."""
-
-    @classmethod
-    def read(cls, text: str | None) -> Cursor | None:
-        """From the sensor's cursor; None on its very first tick. A field that an older version did not write is empty."""
-        return cls(**json.loads(text)) if text else None
-
-    @classmethod
-    def switched_on(cls, instance: dg.DagsterInstance, dataset: dg.AssetKey) -> Cursor:
-        """The first tick's: nothing was read yet, and what is there is inherited."""
-        newest = instance.fetch_materializations(dataset, limit=1).records
-        return cls(inherited_id=newest[0].storage_id if newest else 0)
-
-    def write(self) -> str:
-        """As the sensor's cursor."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    def take(self, storage_id: int, week: str | None) -> str | None:
-        """Step past a materialisation; returns its week. A range's own record has none."""
-        self.storage_id = storage_id
-        if week and storage_id <= self.inherited_id:
-            self.inherited_week = max(self.inherited_week, week)
-        return week
-
-    def trained(self, week: str, say: Callable[[str], None]) -> None:
-        """A training of the week is requested, or was done: it and those before it wait no longer."""
-        if behind := sorted(older for older in self.new_rows if older < week):
-            say(f"no training of their own for {', '.join(behind)}: {week} is newer")
-        self.last_week = week
-        self.new_rows = {later: rows for later, rows in self.new_rows.items() if later > week}
 
 
 def retrain(
@@ -115,6 +74,7 @@ def retrain(
       something else that its training reads (`waits_for`) stays in the cursor, and is asked about at every tick.
     - A waiting week holds no newer one. Once a newer one is requested it waits no longer, as a week that changes after it
       was trained on: that training and the next ones read them.
+    - An urgent week does not wait for the gap of weeks, and its log says why; for enough new rows it waits.
     - Switched on over weeks that exist (the very first tick, its cursor empty), the sensor inherits them: the history is
       looked through first, and however many of them are ready at a tick, the newest alone is requested. Nobody wants a
       model of each week of last year. A sensor whose first tick found no dataset inherits nothing: a backfill that comes
@@ -214,7 +174,7 @@ def _ready(
     cursor: Cursor, policy: Policy, week: str, read: Callable[[str], Dataset | None], say: Callable[[str], None]
 ) -> Dataset | None:
     """The dataset of a waiting week to train on now, or None after saying why not."""
-    if reason := _too_early(cursor, policy, week):
+    if reason := _too_early(cursor, policy, week, say):
         say(f"{week} waits: {reason}")
         return None
     found = _passed(cursor, week, read, say)
@@ -230,17 +190,21 @@ def _passed(
     """The week's dataset if it is there and passed: then its rows count. Else the week is out until it is seen again."""
     found = read(week)
     if found is None or found.failed:
-        cursor.new_rows.pop(week, None)
+        cursor.is_out(week)
         say(f"{week} is not trained on: {', '.join(found.failed) if found else 'it is not published'}")
         return None
-    cursor.new_rows[week] = found.rows
+    cursor.waits(week, found.rows, found.urgent)
     return found
 
 
-def _too_early(cursor: Cursor, policy: Policy, week: str) -> str:
+def _too_early(cursor: Cursor, policy: Policy, week: str, say: Callable[[str], None]) -> str:
     rows = sum(count for other, count in cursor.new_rows.items() if other <= week)
     if rows < policy.minimum_new_rows:
         return f"{rows:,} new rows of {policy.minimum_new_rows:,}"
-    if cursor.last_week and (gap := partitions.weeks_between(cursor.last_week, week)) < policy.gap_weeks:
-        return f"{gap} week(s) after the last training, of {policy.gap_weeks}"
-    return ""
+    gap = partitions.weeks_between(cursor.last_week, week) if cursor.last_week else policy.gap_weeks
+    if gap >= policy.gap_weeks:
+        return ""
+    if why := cursor.urgent.get(week):
+        say(f"{week} does not wait for the gap of {policy.gap_weeks} weeks: {why}")
+        return ""
+    return f"{gap} week(s) after the last training, of {policy.gap_weeks}"

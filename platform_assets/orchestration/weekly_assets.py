@@ -1,6 +1,6 @@
-"""What the weekly assets of a trained model (model, replay_scores, policy_version) share, whatever is trained.
+"""What weekly assets share: those of a trained model (model, replay_scores, policy_version), whatever is trained, and others.
 
-How such an asset is declared, how the partitions of its run become steps of the pipeline's work, and what people see of what
+How a weekly asset is declared, how the partitions of its run become steps of the pipeline's work, and what people see of what
 was made. What does not belong here: which inputs a week reads and what is done with them; each pipeline's own assets say that.
 """
 
@@ -58,13 +58,13 @@ class Made:
 def weekly_asset(
     key: dg.AssetKey, required: Sequence[checks.Check], partitions: dg.PartitionsDefinition, *, owners: Sequence[str],
     deps: Sequence[dg.AssetKey | dg.AssetDep], description: str, kinds: set[str], pool: str | None,
-    automation_condition: dg.AutomationCondition | None = None,
+    automation_condition: dg.AutomationCondition | None = None, config_schema: Any = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:  # fmt: skip
     """`dg.asset` as all of them use it: a week is a run of its own, and its checks have its partition."""
     return dg.asset(
         key=key, group_name=key.path[0], owners=owners, deps=deps, description=description, kinds=kinds, pool=pool,
         partitions_def=partitions, check_specs=checks.specs(key, required, partitions),
-        backfill_policy=dg.BackfillPolicy.multi_run(1), automation_condition=automation_condition,
+        backfill_policy=dg.BackfillPolicy.multi_run(1), automation_condition=automation_condition, config_schema=config_schema,
     )  # fmt: skip
 
 

@@ -57,10 +57,14 @@ class DataLoading(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """Which queries count, and which of them are heavy."""
 
     start_date: Annotated[
-        date | None, Meta(description="First UTC day that a sample may use; unset: as far back as its window reaches.")
+        date | None,
+        Meta(
+            description="First UTC day that a sample and its history may use; unset: as far back as their windows reach."
+        ),
     ] = None
     end_date: Annotated[
-        date | None, Meta(description="Last UTC day that a sample may use; unset: up to the end of its window.")
+        date | None,
+        Meta(description="Last UTC day that a sample and its history may use; unset: up to the end of the window."),
     ] = None
     cpu_threshold_seconds: Annotated[
         float, Meta(gt=0, description="Heavy from this CPU time on (seconds, this one included).")
@@ -123,7 +127,7 @@ class BoundarySampling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Features(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many features of which kind."""
+    """How many features of which kind, and how far back history looks."""
 
     base_feature_count: Annotated[int, Meta(description="Base features; the table in features.py decides.")] = (
         BASE_FEATURE_COUNT
@@ -134,6 +138,14 @@ class Features(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     tfidf_vocab_size: Annotated[
         int, Meta(ge=0, le=10_000, description="Terms of the vocabulary; usually 500 to 1000.")
     ] = 1000
+    history_window_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=3_650,
+            description="For how many days a query counts in the history of users, catalogs, schemas and templates once it is known of.",
+        ),
+    ] = 30
 
     def __post_init__(self) -> None:
         counts = {"base_feature_count": BASE_FEATURE_COUNT, "historical_feature_count": HISTORICAL_FEATURE_COUNT}
@@ -172,9 +184,9 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     boundary_sampling: Annotated[
         BoundarySampling, Meta(description="Which light queries of the train days are kept.")
     ] = field(default_factory=BoundarySampling)
-    features: Annotated[Features, Meta(description="How many features of which kind.")] = field(
-        default_factory=Features
-    )
+    features: Annotated[
+        Features, Meta(description="How many features of which kind, and how far back history looks.")
+    ] = field(default_factory=Features)
     model: Annotated[Model, Meta(description="How the model is trained, and what its mistakes cost.")] = field(
         default_factory=Model
     )
@@ -193,18 +205,28 @@ def from_mapping(content: Mapping[str, Any] | None) -> Configuration:
         raise ConfigurationError(_explained(str(error))) from None
 
 
-def from_yaml(path: Path) -> Configuration:
-    """The configuration of a YAML file. Raises ConfigurationError with the file's name."""
+def from_yaml(path: Path, defaults: Mapping[str, Mapping[str, Any]] | None = None) -> Configuration:
+    """The configuration of a YAML file; `defaults` stand below what it says. Raises ConfigurationError with the file's name."""
     try:
         content = msgspec.yaml.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(content, Mapping | None):
         raise ConfigurationError(f"{path} must hold keys and values, not {type(content).__name__}")
     try:
-        return from_mapping(content)
+        return from_mapping(_above(defaults or {}, content or {}))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _above(defaults: Mapping[str, Mapping[str, Any]], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, key by key of each section, `content` first. What is no section is left for its check to refuse."""
+    found = {name: {**values} for name, values in defaults.items()}
+    for name, values in content.items():
+        found[name] = {**found[name], **values} if name in found and isinstance(values, Mapping) else values
+    return found
 
 
 def to_mapping(configuration: Configuration) -> dict[str, Any]:

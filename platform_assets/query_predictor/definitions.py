@@ -12,12 +12,18 @@ from platform_assets.core.settings import Settings
 from platform_assets.orchestration import alerts, automation, lost_runs, resources
 from platform_assets.query_predictor.assets import (
     common,
+    features,
     jobs,
     labelled_queries,
+    model,
+    policy_version,
     queries,
+    replay_scores,
+    sensors,
     training_sample,
     zero_cost_categories,
 )
+from platform_assets.query_predictor.assets.common import POLICY_VERSION, REPLAY_SCORES
 from platform_assets.query_predictor.configuration import Configuration
 from platform_assets.query_predictor.limits import Limits
 
@@ -43,11 +49,17 @@ def _build(
             labelled_queries.build(settings, limits, defaults),
             zero_cost_categories.build(settings, defaults),
             training_sample.build(settings, defaults),
+            features.build(settings, limits, defaults),
+            model.build(settings, defaults),
+            replay_scores.build(settings),
+            policy_version.build(settings),
         ],
         jobs=all_jobs,
         schedules=jobs.schedules(all_jobs),
         sensors=[
-            *automation.automation_sensors("query_predictor", [], {}),
+            *sensors.build(settings),
+            *automation.automation_sensors("query_predictor", [REPLAY_SCORES, POLICY_VERSION], jobs.LONG),
+            automation.end_mlflow_runs("query_predictor"),
             lost_runs.lost_runs("query_predictor"),
             *alerts.alert_sensors(settings, settings.dagster_url),
         ],

@@ -73,8 +73,8 @@ def evaluate(
         by_template={name: _of_part(queries, scores, routes, ranks, chosen) for name, chosen in parts.items()},
         baselines={
             name: {
-                **_of_ranking(queries, each), "routed_share_at_models_recall": share_to_catch(queries, each, routed.caught),
-                **(_of_routing(queries.routed(follows)) if name == "rule" else {}),
+                **of_ranking(queries, each), "routed_share_at_models_recall": share_to_catch(queries, each, routed.caught),
+                **(of_routing(queries.routed(follows)) if name == "rule" else {}),
             }
             for name, each in ranks.items()
         },
@@ -95,7 +95,7 @@ def _of_part(
     found: dict[str, Any] = {"model": _of_model(part, scores[chosen], routed)}
     for name, rank in ranks.items():
         share = share_to_catch(part, rank[chosen], routed.caught)
-        found[name] = {**_of_ranking(part, rank[chosen]), "routed_share_at_models_recall": share}
+        found[name] = {**of_ranking(part, rank[chosen]), "routed_share_at_models_recall": share}
     return found
 
 
@@ -105,10 +105,11 @@ def _of_model(queries: Queries, scores: NDArray[np.float32], routed: Routed) -> 
         "log_loss": ranking_metrics.log_loss(scores[reach], heavy[reach]),
         "calibration_error": _error(queries, scores),
     }
-    return {**_of_routing(routed), **_of_ranking(queries, scores), **ranking_metrics.finite(losses)}
+    return {**of_routing(routed), **of_ranking(queries, scores), **ranking_metrics.finite(losses)}
 
 
-def _of_routing(routed: Routed) -> Numbers:
+def of_routing(routed: Routed) -> Numbers:
+    """Of a decision: counts, recall, precision, F1, routed share."""
     return {
         "rows": routed.rows, "heavy": routed.heavy, "missed": routed.missed, "missed_before_the_model": routed.free_heavy,
         "recall": routed.recall, "recall_lower_bound": recall_lower_bound(routed.caught, routed.heavy),
@@ -116,7 +117,7 @@ def _of_routing(routed: Routed) -> Numbers:
     }  # fmt: skip
 
 
-def _of_ranking(queries: Queries, scores: NDArray[np.floating]) -> Numbers:
+def of_ranking(queries: Queries, scores: NDArray[np.floating]) -> Numbers:
     """Of queries that reach a score; shares are of all rows."""
     reach, heavy = queries.reach, queries.is_heavy
     allowed = may_be_missed(queries.heavy)

@@ -42,8 +42,17 @@ _GROUP_OF = {feature.name: feature.group for feature in (*BASE_FEATURES, *HISTOR
 _TERMS = "terms"
 
 
-def precision_recall(scores: Mapping[str, Scores], is_heavy: Flags, threshold: Threshold, title: str) -> bytes:
-    """Precision over recall, a line for each ranking (the first is the model's), and the point of the frozen threshold."""
+def precision_recall(
+    scores: Mapping[str, Scores],
+    is_heavy: Flags,
+    threshold: Threshold,
+    title: str,
+    also: Mapping[str, Flags] | None = None,
+) -> bytes:
+    """Precision over recall, a line for each ranking (the first is the model's), and the point of the frozen threshold.
+
+    `also` are further routings, by name: a point each.
+    """
     figure = blank(4.2)
     axes = figure.subplots()
     for (name, each), color in zip(scores.items(), (BLUE, ORANGE, GREY, PURPLE), strict=False):
@@ -52,6 +61,9 @@ def precision_recall(scores: Mapping[str, Scores], is_heavy: Flags, threshold: T
     first = next(iter(scores.values()))
     at = ranking_metrics.of_routing(threshold.routes(first.astype(np.float32)), is_heavy)
     axes.plot(at["recall"], at["precision"], "o", color=VERMILION, label=f"threshold {threshold.value:.4g}")
+    for name, routes in (also or {}).items():
+        at = ranking_metrics.of_routing(routes, is_heavy)
+        axes.plot(at["recall"], at["precision"], "s", color=DARK, label=plain(name))
     _frame(axes, "recall", "precision")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)

@@ -1,9 +1,10 @@
 """The product's requirements on a router, checked on days it has never seen: pass, fail or inconclusive, each with its reason.
 
 Recall counts end to end, what the zero-cost stage misses included, and must be certain: its one-sided 95 % lower bound (Clopper and
-Pearson 1934) must reach .98. It would be trivial alone, since routing everything has recall 1 and costs less than routing nothing:
-the routed share has a limit, and must not exceed what the template's history needs for the same recall. The bound takes queries
-for independent; repeats of one template say less than their count. What does not belong here: choosing a threshold.
+Pearson 1934) must reach .98. Fewer than 149 heavy queries cannot show that: inconclusive, unless even the upper bound lies below
+.98. It would be trivial alone, since routing everything has recall 1 and costs less than routing nothing: the routed share has a
+limit, and must not exceed what the template's history needs for the same recall. The bounds take queries for independent; repeats
+of one template say less than their count. What does not belong here: choosing a threshold.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from platform_assets.core.quality import Outcome
+from platform_assets.core.verdict import Requirement
 from platform_assets.query_predictor.routing import Routed
 from platform_assets.query_predictor.zero_cost import upper_bound
 
@@ -24,16 +26,8 @@ F1, AUC = 0.85, 0.90
 Status = Literal["pass", "fail", "inconclusive"]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Requirement):
     """One requirement. One that does not block warns."""
-
-    name: str
-    status: Status
-    blocks: bool
-    reason: str
-    value: float | None
-    limit: float | None
 
     def outcome(self) -> Outcome:
         """As a check of an asset: undecided is not passed, and only what is proven is in the way."""
@@ -114,6 +108,11 @@ def _recall(routed: Routed) -> Check:
     before = f", {routed.free_heavy} of them before the model" if routed.free_heavy else ""
     missed = f"{routed.missed} of {routed.heavy} heavy test queries missed{before}"
     found = f"{missed}: recall {routed.recall:.4f}, surely above {lower:.4f}"
+    upper = upper_bound(routed.caught, routed.heavy, CONFIDENCE)
+    if upper < RECALL:
+        # Few queries cannot show that a recall is high enough; that it is too low, a dozen misses do.
+        reason = f"{found} and below {upper:.4f}; {RECALL} is required: look at what was missed"
+        return Check(name, "fail", True, reason, lower, RECALL)
     if routed.heavy < least:
         return Check(
             name, "inconclusive", True, f"{found}; it takes {least} or more to be certain of {RECALL}", lower, RECALL
@@ -156,9 +155,4 @@ def _wanted(name: str, value: float | None, limit: float) -> Check:
 def _in_order(checks: Sequence[Check]) -> tuple[str, ...]:
     order = {"fail": 0, "inconclusive": 1, "pass": 2}
     ranked = sorted(checks, key=lambda check: (not check.blocks, order[check.status]))
-    return tuple(f"{check.name} {_word(check)}: {check.reason}" for check in ranked)
-
-
-def _word(check: Check) -> str:
-    words = {"pass": "passes", "fail": "fails" if check.blocks else "warns", "inconclusive": "is inconclusive"}
-    return words[check.status]
+    return tuple(check.sentence for check in ranked)

@@ -52,6 +52,26 @@ def categories_reconcile(found: ZeroCostCategories, days: Iterable[DayCounts]) -
     return Outcome("categories_reconcile", passed, reason, {"queries": counted, "labelled": there, "heavy": heavy})
 
 
+def dropped_reconcile(found: ZeroCostCategories, days: Mapping[date, DayCounts]) -> Outcome:
+    """The heavy queries that were dropped for their type are the categories' heavy ones less those kept, day by day no more than
+    were dropped for it; those dropped as blank or curated, whose labels no manifest tells, leave that much room."""
+    dropped = {date.fromisoformat(day): sum(each.values()) for day, each in found.dropped_heavy.items()}
+    most = {day: counts.reasons.get("query_type", 0) for day, counts in days.items()}
+    faults = [
+        f"{rows} on {day} of {most.get(day, 0)} dropped" for day, rows in dropped.items() if rows > most.get(day, 0)
+    ]
+    there = found.heavy - sum(day.heavy for day in days.values())
+    room = sum(day.reasons.get(name, 0) for day in days.values() for name in ("blank", "curated"))
+    if not there - room <= sum(dropped.values()) <= there:
+        faults.append(
+            f"{sum(dropped.values())} in all, and {there} heavy queries were dropped, up to {room} not for their type"
+        )
+    reason = (
+        "; ".join(faults) or f"{sum(dropped.values())} of {there} dropped heavy queries were dropped for their type"
+    )
+    return Outcome("dropped_reconcile", not faults, reason, {"dropped_heavy": sum(dropped.values())})
+
+
 def zero_cost_cap(found: ZeroCostCategories) -> Outcome:
     """Safe categories run no query, are hardly ever heavy, and together hold next to none of all heavy queries, surely."""
     safe = {name: found.categories[name] for name in sorted(found.safe)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ def judge_onnx(metrics: Mapping[str, Any]) -> Outcome:
         "routed otherwise"
     )
     return Outcome("onnx_agrees", not everywhere["label_flips"], reason, everywhere)
+
+
+def judge_requirements(metrics: Mapping[str, Any]) -> list[Outcome]:
+    """What the test days said against each requirement, with its status; of a model that was only just trained they decide nothing."""
+    found = [Check(**check) for check in metrics["requirement_checks"]]
+    return [replace(check.outcome(), reason=f"{check.status}: {check.reason}") for check in found]
 
 
 def read_judgement(folder: Path) -> Judgement:

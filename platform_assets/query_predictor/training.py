@@ -81,12 +81,9 @@ def _make(inputs: Inputs, on_round: RoundListener, say: Callable[[str], None]) -
     frozen = threshold.choose(asked, held.is_heavy, options.cost_fn, options.cost_fp)
     validation = _validated(inputs, fitted, model, frozen, asked)
     folds = cross_validation.cross_validate(inputs.train, growth, fitted.best_round + 1, options.cv_folds, say)
-    dropped = {"test": options.dropped_zero_cost_heavy}
     evaluations = {
-        name: evaluation.evaluate(
-            inputs.week.splits[name], scores[name], frozen, inputs.zero_cost, dropped.get(name, 0)
-        )
-        for name in ("validation", "test")
+        name: evaluation.evaluate(inputs.week.splits[name], scores[name], frozen, inputs.zero_cost, dropped)
+        for name, dropped in (("validation", 0), ("test", inputs.dropped_test_heavy))
     }
     return Made(fitted, content, frozen, scores, validation, folds, evaluations, evaluations["test"].judge())
 

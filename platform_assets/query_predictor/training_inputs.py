@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +60,12 @@ class Inputs:
     def test(self) -> SplitFeatures:
         """The days that nothing is chosen on: all of them, as the zero-cost stage is judged too."""
         return self.week.splits["test"]
+
+    @property
+    def dropped_test_heavy(self) -> int:
+        """Heavy queries of the test days, which are the week's own, that safe categories let by and that are no row of the features."""
+        days = (self.week.week + timedelta(days=number) for number in range(7))
+        return self.zero_cost.dropped_heavy_on(days, self.zero_cost.safe)
 
     def reaches(self, name: str) -> NDArray[np.bool_]:
         """[R] which rows of a split reach the model: those of no safe category."""

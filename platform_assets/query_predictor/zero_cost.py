@@ -9,8 +9,9 @@ repeats itself says less than its count. What does not belong here: telling a te
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ class ZeroCostCategories:
     safe_share_upper_bound: float = 1.0
     """Of safe_heavy / heavy."""
     confidence: float = CONFIDENCE
+    dropped_heavy: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Day (ISO) -> category -> heavy queries that are no row of any sample, as their query type is left out: where the category is
+    safe the router lets them by, and whoever counts what it misses must add them."""
 
     @property
     def safe(self) -> frozenset[str]:
@@ -66,6 +70,12 @@ class ZeroCostCategories:
     def safe_share(self) -> float:
         """Share of all heavy queries that safe categories hold."""
         return self.safe_heavy / self.heavy if self.heavy else 0.0
+
+    def dropped_heavy_on(self, days: Iterable[date], categories: Iterable[str]) -> int:
+        """Heavy queries of these days and categories that no sample has."""
+        wanted = set(categories)
+        counts = (self.dropped_heavy.get(day.isoformat(), {}) for day in days)
+        return sum(count for found in counts for name, count in found.items() if name in wanted)
 
     def free(self, text: str) -> str | None:
         """The safe category of a text; None: ask the model."""
@@ -78,6 +88,7 @@ class ZeroCostCategories:
             "confidence": self.confidence, "heavy": self.heavy, "safe_heavy": self.safe_heavy, "safe_share": self.safe_share,
             "safe_share_upper_bound": self.safe_share_upper_bound,
             "categories": {name: asdict(self.categories[name]) for name in sorted(self.categories)},
+            "dropped_heavy": {day: dict(sorted(found.items())) for day, found in sorted(self.dropped_heavy.items())},
         }  # fmt: skip
         return json.dumps(content, indent=2) + "\n"
 
@@ -88,11 +99,14 @@ class ZeroCostCategories:
             content: dict[str, Any] = json.loads(text)
             categories = {name: JudgedCategory(**judged) for name, judged in content["categories"].items()}
             counts = {name: content[name] for name in ("heavy", "safe_heavy", "safe_share_upper_bound", "confidence")}
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            dropped = {
+                date.fromisoformat(day).isoformat(): dict(each) for day, each in content["dropped_heavy"].items()
+            }
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"{NAME} is not what training writes ({error!r}): take it from the model's folder"
             ) from None
-        found = cls(categories, **counts)
+        found = cls(categories, **counts, dropped_heavy=dropped)
         if wrong := found.safe - FREE_CANDIDATES:
             raise ValueError(f"{NAME} calls {sorted(wrong)} safe, which run queries: train again with this release")
         return found
@@ -109,7 +123,11 @@ def upper_bound(heavy: int, queries: int, confidence: float = CONFIDENCE) -> flo
     return float(betaincinv(heavy + 1, queries - heavy, confidence))
 
 
-def judge(counts: Mapping[str, CategoryCount], confidence: float = CONFIDENCE) -> ZeroCostCategories:
+def judge(
+    counts: Mapping[str, CategoryCount],
+    confidence: float = CONFIDENCE,
+    dropped_heavy: Mapping[str, Mapping[str, int]] | None = None,
+) -> ZeroCostCategories:
     """The categories, judged. Of the candidates with a low rate those with fewest heavy queries per query come first, and
     each that still leaves the whole within .2 % is taken; one that does not is passed over for the next."""
     total = sum(count.heavy for count in counts.values())
@@ -133,7 +151,7 @@ def judge(counts: Mapping[str, CategoryCount], confidence: float = CONFIDENCE) -
         for name, count in counts.items()
     }
     share = upper_bound(missed, total, confidence) if taken else 0.0
-    return ZeroCostCategories(judged, total, missed, share, confidence)
+    return ZeroCostCategories(judged, total, missed, share, confidence, dropped_heavy or {})
 
 
 def count_categories(engine: Engine, labelled: Sequence[Path], dropped: Sequence[Path]) -> dict[str, CategoryCount]:
@@ -146,6 +164,19 @@ def count_categories(engine: Engine, labelled: Sequence[Path], dropped: Sequence
         {"labelled": labelled, "dropped": dropped},
     )
     return {row["category"]: CategoryCount(row["queries"], row["heavy"]) for row in rows}
+
+
+def count_dropped_heavy(engine: Engine, dropped: Sequence[Path]) -> dict[str, dict[str, int]]:
+    """Day -> category -> heavy queries that were dropped for their query type."""
+    rows = engine.rows(
+        "SELECT CAST(CAST(createTime AS DATE) AS VARCHAR) AS day, category, count(*) AS queries FROM dropped "
+        "WHERE drop_reason = 'query_type' AND CAST(is_heavy AS BOOLEAN) GROUP BY 1, 2 ORDER BY 1, 2",
+        {"dropped": dropped},
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["day"], {})[row["category"]] = row["queries"]
+    return found
 
 
 def _why_not(name: str, count: CategoryCount, bound: float) -> str:

@@ -9,10 +9,13 @@ import argparse
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
+
+from platform_assets.core.settings import SettingError
+from platform_assets.core.step import words
 
 Options = TypeVar("Options")
 
@@ -59,7 +62,7 @@ def read(kind: Callable[..., Options], parsed: argparse.Namespace) -> Options:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def read_words(kind: Callable[..., Options], words: Sequence[str], module: str) -> Options:
+def read_words(kind: Callable[..., Options], line: Sequence[str], module: str) -> Options:
     """The options that `python -m module` would read of a command line, for whoever decides before it runs.
 
     Raises ValueError naming an option that is wrong.
@@ -69,12 +72,31 @@ def read_words(kind: Callable[..., Options], words: Sequence[str], module: str) 
     )
     add_arguments(parser, kind)  # type: ignore[arg-type]
     try:
-        parsed, unknown = parser.parse_known_args(words)
+        parsed, unknown = parser.parse_known_args(line)
     except argparse.ArgumentError as error:
         raise ValueError(str(error)) from None
     if unknown:
         raise ValueError(f"{' '.join(unknown)} is no option of python -m {module}")
     return read(kind, parsed)
+
+
+def checked_setting(
+    setting: str, given: Mapping[str, str], kind: Callable[..., Options], module: str, decided: Collection[str]
+) -> Mapping[str, str]:
+    """The options of a retraining, as an asset takes them, held to the program's own.
+
+    When definitions load, so that a wrong one stops the start and not every training weeks later. `decided` are those that the
+    week and the step decide. Raises SettingError naming the setting and the option that cannot be.
+    """
+    if wrong := sorted(set(decided) & given.keys()):
+        raise SettingError(f"{setting}: {', '.join(wrong)}: decided by the week; leave it out")
+    # A required option is one of the decided: any text stands for it here.
+    required = {field.name: "." for field in fields(kind) if field.default is MISSING}  # type: ignore[arg-type]
+    try:
+        read_words(kind, words({**required, **given}), module)
+    except ValueError as error:
+        raise SettingError(f"{setting}: {error}; python -m {module} --help lists the options") from None
+    return given
 
 
 def _parser(kind: Any) -> Callable[[str], Any]:

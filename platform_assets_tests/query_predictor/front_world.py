@@ -1,4 +1,4 @@
-"""A lake, an instance and a log for tests of the first assets, from Trino's log to a week's sample."""
+"""A lake, an instance and a log for tests of the assets, from Trino's log to a week's model; the services where a test has any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from platform_assets.core.lake import Lake, Revision
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import checks, partitioned
-from platform_assets.orchestration.resources import EngineResource, LakeResource
+from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
 from platform_assets.query_predictor.assets.common import TrinoSourceResource, address
 from platform_assets.query_predictor.assets.jobs import DAYS
 from platform_assets.query_predictor.definitions import build
@@ -25,13 +25,17 @@ Row = dict[str, Any]
 
 @dataclass
 class FrontWorld:
-    """Where runs read and publish, and what of it tests read; `log`, where the settings do not name it."""
+    """Where runs read and publish, and what of it tests read; `log`, where the settings do not name it.
+
+    Without `mlflow_uri` there is none, nor a registry: the models' assets have none to run with.
+    """
 
     folder: Path
     instance: dg.DagsterInstance
     settings: Settings
     log: str = ""
     lake_url: str = ""
+    mlflow_uri: str = ""
 
     @property
     def lake(self) -> Lake:
@@ -45,8 +49,17 @@ class FrontWorld:
                 "lake": LakeResource(url=self.lake.root),
                 "engine": EngineResource(scratch=str(self.folder / "scratch"), threads=1),
                 "trino": TrinoSourceResource(url=self.log or self.settings.trino_source),
+                **self._services(),
             },
         )
+
+    def _services(self) -> dict[str, Any]:
+        if not self.mlflow_uri:
+            return {}
+        return {
+            "warehouse": WarehouseResource(url=self.settings.warehouse_url),
+            "mlflow": MlflowResource(tracking_uri=self.mlflow_uri),
+        }
 
     def run_days(self, first: str, last: str, **configuration: Any) -> dg.ExecuteInProcessResult:
         """A range of days as one run, with the documented keys of the labels' configuration."""

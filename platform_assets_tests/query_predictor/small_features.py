@@ -41,7 +41,7 @@ class MadeUpWeek:
     def options(self, output: Path, **changes: Any) -> TrainingOptions:
         """Of a training that takes a second."""
         given = {"n_estimators": 20, "early_stopping_rounds": 5, "max_depth": 3, "cv_folds": 3, "threads": 1, **changes}
-        return TrainingOptions(self.features, self.zero_cost, output, **given)
+        return TrainingOptions(self.features, given.pop("zero_cost", self.zero_cost), output, **given)
 
 
 def write_week(

@@ -132,6 +132,24 @@ def test_categories_that_hold_too_much_or_miss_rows_are_found() -> None:
         assert message in outcome.reason
 
 
+def test_dropped_heavy_queries_that_days_do_not_leave_room_for_are_found() -> None:
+    days = {
+        MONDAY: DayCounts(900, 50, {"query_type": 40, "blank": 2}),
+        MONDAY + timedelta(days=1): DayCounts(900, 50, {}),
+    }
+    counts = {"explain": CategoryCount(40, 7), "blank": CategoryCount(2, 1), "select": CategoryCount(1_900, 100)}
+
+    def passed(**dropped: int) -> bool:
+        found = judge(counts, dropped_heavy={day.replace("_", "-"): {"explain": rows} for day, rows in dropped.items()})
+        return sample_quality.dropped_reconcile(found, days).passed
+
+    # 108 heavy, 100 of them kept: 8 were dropped, of which up to 2 as blank.
+    monday, tuesday = (f"{day}" for day in days)
+    assert [rows for rows in range(12) if passed(**{monday: rows})] == [6, 7, 8]
+    assert not passed(**{monday: 6, tuesday: 1}), "no query of that day was dropped"
+    assert not passed(**{"2020-01-01": 7})
+
+
 def labelled_rows(day: date, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
     for number in numbers:
         created = datetime(day.year, day.month, day.day, 9, tzinfo=UTC) + timedelta(seconds=number)

@@ -41,7 +41,10 @@ def test_the_bound_is_clopper_and_pearsons(heavy: int, data: st.DataObject) -> N
     [
         (routed(149, 0), "pass", "end_to_end_recall passes: 0 of 149 heavy test queries missed: recall 1.0000, surely above 0.98"),
         (routed(148, 0), "inconclusive", "it takes 149 or more to be certain"),
-        (routed(100, 90), "inconclusive", "90 of 100 heavy test queries missed: recall 0.1000"),
+        (routed(100, 90), "fail", "90 of 100 heavy test queries missed: recall 0.1000"),
+        (routed(42, 11), "fail", "recall 0.7381, surely above 0.6039 and below 0.8456; 0.98 is required"),
+        (routed(42, 4), "fail", "4 of 42"),
+        (routed(42, 3), "inconclusive", "3 of 42"),
         (routed(0, 0), "inconclusive", "nothing tells the recall"),
         (routed(200, 1), "inconclusive", "with 1 missed it takes 236"),
         (routed(200, 5), "fail", "0.98 is required: look at what was missed"),

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from platform_assets.query_predictor import (
 from platform_assets.query_predictor.split_features import read_week
 from platform_assets.query_predictor.threshold import Threshold, choose
 from platform_assets.query_predictor.training_options import TrainingOptions, fingerprint
+from platform_assets.query_predictor.zero_cost import ZeroCostCategories
 from platform_assets.training.errors import TrainingError
 from platform_assets.training.options import field_docs
 from platform_assets.training.work_folder import WorkFolder
-from platform_assets_tests.imported_sources import TRAINING_DECIDES_NOTHING, deciding_sources
+from platform_assets_tests.imported_sources import CORE_DECIDES_NOTHING, TRAINING_DECIDES_NOTHING, deciding_sources
 from platform_assets_tests.query_predictor.small_features import WEEK, MadeUpWeek, write_week
 
 FILES = {
@@ -102,6 +104,12 @@ def test_it_learns_beats_its_baselines_and_is_judged_on_test_days(trained: Any) 
     assert trained_model.judge_loss(metrics).passed
     assert trained_model.judge_onnx(metrics).passed
     assert not trained_model.judge_onnx({**metrics, "onnx_label_flips": 1}).passed
+    outcomes = trained_model.judge_requirements(metrics)
+    checks = trained_model.read_judgement(trained[0].output).checks
+    assert [outcome.name for outcome in outcomes] == [check.name for check in checks]
+    for outcome, check in zip(outcomes, checks, strict=True):
+        assert outcome.passed is (check.status == "pass")
+        assert outcome.reason == f"{check.status}: {check.reason}"
     assert metrics["test_auc"] > 0.9 > metrics["test_rule_auc"]
     certified = "routed_share_at_certified_recall"
     assert metrics[f"test_{certified}"] < metrics[f"test_fingerprint_{certified}"] < 1
@@ -140,7 +148,13 @@ def test_the_asset_and_the_program_take_the_same_fingerprint(trained: Any, week:
 
 
 def test_safe_categories_are_missed_before_the_model_and_dropped_ones_too(week: MadeUpWeek, tmp_path: Path) -> None:
-    plain = training.train(week.options(tmp_path / "plain", plots=False, cv_folds=0, dropped_zero_cost_heavy=7))
+    counted = ZeroCostCategories.from_json(week.zero_cost.read_text())
+    last, before = (WEEK + timedelta(days=days) for days in (6, -1))
+    # Of the week's own days and of safe categories alone: seven.
+    dropped = {f"{WEEK}": {"show": 4, "select": 9}, f"{last}": {"show": 3}, f"{before}": {"show": 100}}
+    told = tmp_path / "zero_cost_categories.json"
+    told.write_text(replace(counted, dropped_heavy=dropped).to_json())
+    plain = training.train(week.options(tmp_path / "plain", plots=False, cv_folds=0, zero_cost=told))
     assert plain.metrics["test_missed_before_the_model"] == 7
     assert plain.metrics["test_missed"] >= 7
     assert not list(plain.folder.glob("*.png"))
@@ -195,7 +209,7 @@ def test_the_command_says_in_one_line_what_is_wrong(
 CHANGES: dict[str, Any] = {
     "n_estimators": 7, "learning_rate": 0.5, "max_depth": 2, "min_child_weight": 3.0, "subsample": 0.5, "column_share": 0.5,
     "regularisation": 3.0, "early_stopping_rounds": 3, "weight_loss": True, "cv_folds": 2, "cost_fn": 5.0, "cost_fp": 2.0,
-    "dropped_zero_cost_heavy": 1, "seed": 3, "plots": False,
+    "seed": 3, "plots": False,
 }  # fmt: skip
 PLACES: dict[str, Any] = {
     "features": Path("x"), "zero_cost": Path("x"), "output": Path("x"), "work": Path("x"), "threads": 7, "memory_gb": 9.0,
@@ -224,6 +238,7 @@ def test_other_inputs_are_another_training_and_every_option_is_explained() -> No
 # What names, shows, stores, checks or registers, but computes nothing of a model.
 DECIDES_NOTHING = {
     "query_predictor": {"registration", "trained_model", "training_record", "categories"},
+    "core": CORE_DECIDES_NOTHING,
     "training": TRAINING_DECIDES_NOTHING | {"devices", "work_folder"},
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,6 +66,10 @@ def test_what_runs_queries_is_never_free(name: str) -> None:
     assert "never free" in found.categories[name].reason
 
 
+DROPPED = st.dictionaries(
+    st.dates(date(2026, 1, 1), date(2026, 1, 9)).map(date.isoformat),
+    st.dictionaries(st.sampled_from(["show", "describe", "explain"]), st.integers(1, 9)),
+)
 NAMED = st.dictionaries(st.sampled_from(sorted(FREE_CANDIDATES)[:5]), COUNTS, min_size=1)
 
 
@@ -99,9 +105,11 @@ def test_safe_categories_keep_both_limits_and_are_chosen_greedily(
 
 
 @settings(deadline=None)
-@given(NAMED, st.integers(0, 60_000))
-def test_what_is_saved_with_a_model_is_what_serving_reads(counts: dict[str, CategoryCount], others: int) -> None:
-    found = judge(counts | {"select": CategoryCount(100_000, others)})
+@given(NAMED, st.integers(0, 60_000), DROPPED)
+def test_what_is_saved_with_a_model_is_what_serving_reads(
+    counts: dict[str, CategoryCount], others: int, dropped: dict[str, dict[str, int]]
+) -> None:
+    found = judge(counts | {"select": CategoryCount(100_000, others)}, dropped_heavy=dropped)
     again = ZeroCostCategories.from_json(found.to_json())
     assert again == found
     assert again.to_json() == found.to_json()
@@ -116,6 +124,45 @@ def test_serving_and_training_ask_the_same_classifier() -> None:
     assert found.free("SELECT * FROM t") is None
     assert found.free("SHOW TABLES; SELECT * FROM t") is None
     assert ZeroCostCategories().free("SHOW TABLES") is None
+
+
+@given(
+    DROPPED,
+    st.lists(st.dates(date(2026, 1, 1), date(2026, 1, 9)), unique=True),
+    st.sets(st.sampled_from(["show", "use"])),
+)
+def test_dropped_heavy_queries_are_counted_by_day_and_category(
+    dropped: dict[str, dict[str, int]], days: list[date], names: set[str]
+) -> None:
+    expected = 0
+    for day, counts in dropped.items():
+        for name, count in counts.items():
+            expected += count if date.fromisoformat(day) in days and name in names else 0
+    assert ZeroCostCategories(dropped_heavy=dropped).dropped_heavy_on(days, names) == expected
+
+
+def test_only_heavy_queries_whose_type_is_left_out_are_in_no_sample(tmp_path: Path) -> None:
+    created = datetime(2026, 1, 5, 23, 59, tzinfo=UTC)
+    rows = [
+        ("explain", True, "query_type", created), ("explain", True, "query_type", created),
+        ("explain", True, "query_type", created + timedelta(minutes=1)), ("create", True, "query_type", created),
+        ("explain", False, "query_type", created), ("select", True, "curated", created),
+        ("select", True, "duplicate", created), ("blank", True, "blank", created),
+    ]  # fmt: skip
+    columns = dict(
+        zip(("category", "is_heavy", "drop_reason", "createTime"), map(list, zip(*rows, strict=True)), strict=True)
+    )
+    pq.write_table(pa.table(columns), tmp_path / "dropped.parquet")
+    found = zero_cost.count_dropped_heavy(Engine(tmp_path), [tmp_path / "dropped.parquet"])
+    assert found == {"2026-01-05": {"explain": 2, "create": 1}, "2026-01-06": {"explain": 1}}
+
+
+def test_a_file_of_an_older_release_is_refused() -> None:
+    content = json.loads(judge({"show": CategoryCount(10_000, 0)}).to_json())
+    for spoilt in ({"dropped_heavy": {"yesterday": {}}}, {"dropped_heavy": []}, {}):
+        rest = {name: value for name, value in content.items() if name != "dropped_heavy"}
+        with pytest.raises(ValueError, match=r"zero_cost_categories\.json is not"):
+            ZeroCostCategories.from_json(json.dumps({**rest, **spoilt}))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"categories": {"show": {}}}'])

@@ -1,4 +1,4 @@
-"""The README's Python block on the loader runs as it stands there, its comments on shapes are true; its checks are all of them."""
+"""The README's Python block on the loader runs as it stands there, and its comments on shapes are true."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from platform_assets.core.settings import Settings
-from platform_assets.world_model.definitions import build
 from platform_assets_tests.world_model.small_cache import write_small_cache
 
 README = Path(__file__).parents[2] / "README.md"
@@ -62,16 +60,6 @@ def test_the_caches_getters_give_what_the_comments_say(found: dict[str, Any]) ->
     assert (found["vectors"][0] == found["vector"]).all()
     assert found["newest"].shape == found["static"].shape == (160,)
     assert found["prices"].shape == (1, 4)
-
-
-def test_the_table_of_checks_names_every_check_of_every_asset() -> None:
-    rows = re.findall(r"^\| (world_model/.+?) \|.+?\|.+?\|(.+)\|$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    told = {name: set(re.findall(r"\w+", checks)) for names, checks in rows for name in names.split(", ")}
-    graph = build(Settings.from_environment({})).resolve_asset_graph()
-    declared = {key.to_user_string(): set() for key in graph.materializable_asset_keys}
-    for check in graph.asset_check_keys:
-        declared[check.asset_key.to_user_string()].add(check.name)
-    assert told == declared
 
 
 def test_the_runbooks_say_what_to_do_where_a_recount_finds_another_number() -> None:

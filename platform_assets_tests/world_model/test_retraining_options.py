@@ -8,7 +8,7 @@ import pytest
 
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.core.step import words
-from platform_assets.world_model import retraining_options, trained_model
+from platform_assets.world_model import trained_model
 from platform_assets.world_model.definitions import build
 
 
@@ -37,10 +37,9 @@ def test_options_that_a_training_would_refuse_stop_the_start(given: dict[str, st
 
 def test_an_empty_list_is_none_of_what_it_lists() -> None:
     """Dropped on the way, the training would run with all tasks."""
-    given = Settings.from_environment({"PLATFORM_RETAIL_TRAINING_OPTIONS": '{"auxiliary": []}'})
-    options = retraining_options.checked(given)
-    assert words(options) == ["--auxiliary", ""]
-    assert trained_model.read_options(words(options)).auxiliary_weights == {}
+    given = Settings.from_environment({"PLATFORM_RETAIL_TRAINING_OPTIONS": '{"auxiliary": []}'}).retail_training_options
+    assert words(given) == ["--auxiliary", ""]
+    assert trained_model.read_options(words(given)).auxiliary_weights == {}
 
 
 @pytest.mark.parametrize("text", ["epochs=6", "[6]", '{"epochs": null}', '{"epochs": {"least": 1}}'])

@@ -22,7 +22,7 @@ from platform_assets.world_model import tensor_layout as layout
 from platform_assets.world_model.fitting import HiddenProducts
 from platform_assets.world_model.tensor_cache import TensorCache
 from platform_assets.world_model.training_options import TrainingOptions, fingerprint
-from platform_assets_tests.imported_sources import TRAINING_DECIDES_NOTHING, deciding_sources
+from platform_assets_tests.imported_sources import CORE_DECIDES_NOTHING, TRAINING_DECIDES_NOTHING, deciding_sources
 from platform_assets_tests.world_model.small_cache import write_small_cache
 from platform_assets_tests.world_model.small_training import contents, small_options, words
 
@@ -345,6 +345,7 @@ KINDS = ("plain", "compiled")
 # What names, shows, stores, checks or registers, but computes nothing of a model.
 DECIDES_NOTHING = {
     "world_model": {"registration", "trained_model", "training_record"},
+    "core": CORE_DECIDES_NOTHING,
     "training": TRAINING_DECIDES_NOTHING,
 }  # fmt: skip
 

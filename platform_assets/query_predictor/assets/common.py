@@ -15,7 +15,8 @@ import dagster as dg
 import pydantic
 
 from platform_assets.core.lake import Address, Lake, Revision
-from platform_assets.core.settings import Settings
+from platform_assets.core.revision import Input
+from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration import checks, partitions, upstream
 from platform_assets.query_predictor import configuration
 from platform_assets.query_predictor.configuration import Configuration, ConfigurationError
@@ -32,6 +33,15 @@ QUARANTINED_QUERIES = dg.AssetKey(["query_predictor", "quarantined_queries"])
 LABELLED_QUERIES = dg.AssetKey(["query_predictor", "labelled_queries"])
 ZERO_COST_CATEGORIES = dg.AssetKey(["query_predictor", "zero_cost_categories"])
 TRAINING_SAMPLE = dg.AssetKey(["query_predictor", "training_sample"])
+FEATURES = dg.AssetKey(["query_predictor", "features"])
+MODEL = dg.AssetKey(["query_predictor", "model"])
+REPLAY_SCORES = dg.AssetKey(["query_predictor", "replay_scores"])
+POLICY_VERSION = dg.AssetKey(["query_predictor", "policy_version"])
+OPTIONS = "options"
+_OPTIONS_DESCRIPTION = (
+    "Any other option of `python -m platform_assets.query_predictor.training`, without its dashes, before the documented keys; "
+    "switches are true or false."
+)
 # 30 train, 7 validation and 7 test days; a test holds it to `sampling.WINDOW_DAYS`, which is not loaded with definitions.
 WINDOW_DAYS = 44
 
@@ -61,11 +71,20 @@ def source_errors() -> Iterator[None]:
 
 
 def default_configuration(settings: Settings) -> Configuration:
-    """The documented defaults; of the shipped log, its own thresholds."""
+    """The documented defaults; of the shipped log, its own thresholds; and above them what PLATFORM_TRINO_CONFIGURATION says.
+
+    Raises SettingError for a file that cannot be used.
+    """
     path = settings.trino_thresholds
     found = json.loads(path.read_text(encoding="utf-8")) if path else {}
     thresholds = {name: found[name] for name in ("cpu_threshold_seconds", "memory_threshold_gb") if name in found}
-    return configuration.from_mapping({"data_loading": thresholds})
+    defaults = {"data_loading": thresholds}
+    if settings.trino_configuration is None:
+        return configuration.from_mapping(defaults)
+    try:
+        return configuration.from_yaml(settings.trino_configuration, defaults)
+    except ConfigurationError as error:
+        raise SettingError(f"PLATFORM_TRINO_CONFIGURATION: {error}") from None
 
 
 def config_schema(defaults: Configuration) -> Any:
@@ -74,14 +93,27 @@ def config_schema(defaults: Configuration) -> Any:
     return _with_defaults(documented, configuration.to_mapping(defaults)).to_config_schema()
 
 
+def config_schema_with_options(defaults: Configuration) -> Any:
+    """The same, and `options`: any others of a program's command line."""
+    documented = _with_defaults(configuration.config_class(dg.Config), configuration.to_mapping(defaults))
+    options: dict[str, Any] = {OPTIONS: (dict[str, str], pydantic.Field(default={}, description=_OPTIONS_DESCRIPTION))}
+    return pydantic.create_model("ConfigurationAndOptions", __base__=documented, **options).to_config_schema()
+
+
 def configured(context: dg.AssetExecutionContext) -> Configuration:
     """The configuration of the step. Raises dg.Failure naming the key that cannot be used."""
     try:
-        return configuration.from_mapping(context.op_execution_context.op_config)
+        documented = {name: value for name, value in given(context).items() if name != OPTIONS}
+        return configuration.from_mapping(documented)
     except ConfigurationError as error:
         raise dg.Failure(
             f"the configuration of {context.asset_key.to_user_string()}: {error}", allow_retries=False
         ) from error
+
+
+def given(context: dg.AssetExecutionContext) -> Mapping[str, Any]:
+    """The step's Dagster config as it was given, defaults filled in."""
+    return context.op_execution_context.op_config
 
 
 def labelling_rules(configured: Configuration) -> dict[str, Any]:
@@ -120,14 +152,33 @@ def known_weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     return partitions.trino_known_weekly(settings, WINDOW_DAYS)
 
 
-def window_days() -> dg.TimeWindowPartitionMapping:
-    """The days that a week's sample is made of."""
-    return partitions.days_up_to_week_end(WINDOW_DAYS)
+def window_days(before: int = 0) -> dg.TimeWindowPartitionMapping:
+    """The days that a week's sample is made of, and so many before them."""
+    return partitions.days_up_to_week_end(WINDOW_DAYS + before)
 
 
-def first_day(week: str) -> date:
-    """A week's Monday."""
-    return partitions.day_window(week)[0].date()
+def known_weeks_before(settings: Settings, week: str) -> list[str]:
+    """The weeks of `known_weekly` before one, newest first."""
+    return [key for key in reversed(known_weekly(settings).get_partition_keys()) if key < week]
+
+
+def require(lake: Lake, asset: dg.AssetKey, partition: str, required: Sequence[checks.Check], purpose: str) -> Revision:
+    """The current revision of one partition. Raises dg.Failure unless it is published and passed its blocking checks."""
+    found = upstream.require(lake, [address(asset, partition)], purpose)[partition]
+    checks.require_passed(asset, partition, found, required)
+    return found
+
+
+def require_made_of(made: Revision, inputs: Iterable[Input], purpose: str) -> None:
+    """Raises dg.Failure where a revision was made of labelled days that are not among `inputs`."""
+    known, labelled = set(inputs), LABELLED_QUERIES.to_user_string()
+    others = [each.partition for each in made.lineage.inputs if each.asset == labelled and each not in known]
+    if others:
+        raise dg.Failure(
+            f"{purpose}: {made.address.asset} of {made.address.partition} was made of other revisions of {labelled} of "
+            f"{_listed(others)} than are read here. Materialise it again first, with the same configuration.",
+            allow_retries=False,
+        )
 
 
 def require_labelled(

@@ -112,9 +112,13 @@ def code_versions() -> dict[dg.AssetKey, str]:
 
 def _run_config(settings: Settings) -> dict[str, Any]:
     """As the Launchpad would show the options of PLATFORM_RETAIL_TRAINING_OPTIONS."""
-    if not settings.retail_training_options:
+    given = settings.retail_training_options
+    if not given:
         return {}
-    from platform_assets.world_model import retraining_options
+    from platform_assets.training import options
+    from platform_assets.world_model.training_options import PROGRAM, TrainingOptions
 
-    options = dict(retraining_options.checked(settings))
-    return {"ops": {MODEL.to_python_identifier(): {"config": {"options": options}}}}
+    # Decided by the week and the step; where things lie is no matter of how to train.
+    decided = frozenset({"tensor_cache", "output", "work"})
+    checked = options.checked_setting("PLATFORM_RETAIL_TRAINING_OPTIONS", given, TrainingOptions, PROGRAM, decided)
+    return {"ops": {MODEL.to_python_identifier(): {"config": {"options": dict(checked)}}}}

@@ -1,0 +1,61 @@
+"""A model folder opened to be asked: its trees as ONNX, threshold, vocabulary and zero-cost categories, all of one model.
+
+What does not belong here: the history that serving starts from, and routes (`router`); what the folder's files are (`model_files`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from platform_assets.query_predictor import onnx_model, text_terms, zero_cost
+from platform_assets.query_predictor.model_files import ModelError, read_config
+from platform_assets.query_predictor.onnx_model import OnnxModel
+from platform_assets.query_predictor.split_features import NUMBERS
+from platform_assets.query_predictor.text_terms import TermWeights
+from platform_assets.query_predictor.threshold import Threshold
+from platform_assets.query_predictor.zero_cost import ZeroCostCategories
+
+# Of config.json, and of a version's defaults: how an answer is computed.
+PREDICTION = ("threshold", "columns", "trees", "week", "fingerprint")
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """What answers, without history."""
+
+    config: dict[str, Any]
+    model: OnnxModel
+    threshold: Threshold
+    terms: TermWeights
+    zero_cost: ZeroCostCategories
+
+    @classmethod
+    def open(cls, folder: Path) -> OpenedModel:
+        """Raises ModelError for a folder that is not whole, or of another table of features."""
+        config = read_config(folder)
+        if config["numbers"] != list(NUMBERS):
+            raise ModelError(f"{folder} was trained on other features than this release makes: train it again")
+        try:
+            free = ZeroCostCategories.from_json((folder / zero_cost.NAME).read_text(encoding="utf-8"))
+            terms = TermWeights.from_json((folder / text_terms.NAME).read_text(encoding="utf-8"))
+            found = cls(config, OnnxModel(folder / onnx_model.NAME), Threshold.read(folder), terms, free)
+        except (OSError, ValueError) as error:
+            raise ModelError(
+                f"{folder} is no whole query predictor ({error}): copy it again, or train it again"
+            ) from None
+        if found.model.columns != config["columns"] or config["columns"] != len(NUMBERS) + len(terms):
+            raise ModelError(f"{folder} holds files of several models: copy it again, or train it again")
+        return found
+
+    @property
+    def week(self) -> date:
+        """Its test days'; the days before it are those that it was grown, stopped and given its threshold on."""
+        return date.fromisoformat(self.config["week"])
+
+    @property
+    def prediction(self) -> dict[str, Any]:
+        """How it answers; the threshold is the one that is asked."""
+        return {**{name: self.config[name] for name in PREDICTION}, "threshold": self.threshold.value}

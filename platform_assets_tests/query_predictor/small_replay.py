@@ -1,0 +1,124 @@
+"""A made-up week of features to train on, and the week after it to replay, with the sample that its texts are in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from platform_assets.query_predictor import onnx_model, replay, sql_tokens, text_terms, training
+from platform_assets.query_predictor.split_features import NUMBERS
+from platform_assets.query_predictor.text_cache import text_hash
+from platform_assets.query_predictor.text_terms import TermWeights
+from platform_assets_tests.query_predictor.small_features import TERMS, WEEK, MadeUpWeek, write_week
+
+BEFORE = WEEK - timedelta(days=7)
+SPLITS = ("validation", "test")
+ONLINE = '{{"source": "route={}"}}'
+
+
+@dataclass(frozen=True)
+class ReplayedWeek:
+    """`trained` is of the week before, `week` is replayed."""
+
+    trained: MadeUpWeek
+    model: Path
+    week: MadeUpWeek
+    sample: Path
+
+    def options(self, output: Path, **changes: Any) -> Namespace:
+        """As the command line has them."""
+        given = {
+            "model": self.model, "model_features": self.trained.features, "features": self.week.features,
+            "sample": self.sample, "zero_cost": self.week.zero_cost, "baseline": "rule", "output": output,
+            "online_route": replay.ONLINE_ROUTE, **changes,
+        }  # fmt: skip
+        return Namespace(**given)
+
+    def words(self, output: Path, **changes: Any) -> list[str]:
+        """The command line."""
+        return [
+            word for name, value in vars(self.options(output, **changes)).items() for word in (f"--{name}", str(value))
+        ]
+
+
+def write_replayed(folder: Path, rows: Mapping[str, int] | None = None, seed: int = 1, **changes: Any) -> ReplayedWeek:
+    """`rows` of the replayed week by split; `changes` go to the training."""
+    trained = write_week(folder / "before", rows={"train": 3000, "validation": 1000, "test": 200}, seed=0)
+    earlier(trained.features, 7)
+    options = trained.options(folder / "model", plots=False, cv_folds=0, **changes)
+    training.train(options)
+    week = write_week(folder / "week", rows={"train": 60, "validation": 900, "test": 1100, **(rows or {})}, seed=seed)
+    write_sample(folder / "sample", week.features)
+    return ReplayedWeek(trained, options.output, week, folder / "sample")
+
+
+def earlier(features: Path, days: int) -> None:
+    """The same rows, created some days before."""
+    for path in features.glob("*_rows.parquet"):
+        table = pq.read_table(path)
+        place = table.column_names.index("createTime")
+        moved = pc.call_function("subtract", [table["createTime"], pa.scalar(timedelta(days=days), pa.duration("us"))])
+        pq.write_table(table.set_column(place, "createTime", moved), path)
+
+
+def write_sample(folder: Path, features: Path, client_info: Callable[[int], str | None] = lambda row: None) -> None:
+    """Texts that hold the terms that each row has; of every third row a comment that no vocabulary knows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SPLITS:
+        ids = pq.read_table(features / f"{name}_rows.parquet", columns=["queryId"])["queryId"].to_pylist()
+        indices, indptr = (np.load(features / f"{name}_tfidf_{part}.npy") for part in ("indices", "indptr"))
+        texts = [
+            " ".join(TERMS[term] for term in indices[indptr[row] : indptr[row + 1]]) + " unknown" * (row % 3 == 0)
+            for row in range(len(ids))
+        ]
+        columns = {
+            "queryId": ids, "query": texts, "textHash": [text_hash(text).hex() for text in texts],
+            "clientInfo": pa.array([client_info(row) for row in range(len(ids))], pa.string()),
+        }  # fmt: skip
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+
+
+def slow_scores(week: ReplayedWeek, model: Path) -> list[float]:
+    """What a model says of the replayed rows, asked one by one, each text read for itself."""
+    terms = TermWeights.from_json((model / text_terms.NAME).read_text())
+    asked, found = onnx_model.OnnxModel(model / onnx_model.NAME), []
+    for name in SPLITS:
+        numbers = np.load(week.week.features / f"{name}.npy")
+        for row, text in zip(numbers, pq.read_table(week.sample / f"{name}.parquet")["query"].to_pylist(), strict=True):
+            weighed = terms.row(text_terms.words(sql_tokens.read(text)))
+            dense = np.zeros((1, len(NUMBERS) + len(terms)), np.float32)
+            dense[0, : len(NUMBERS)] = row
+            dense[0, len(NUMBERS) + weighed.columns] = weighed.weights
+            found.append(float(asked.scores(dense)[0]))
+    return found
+
+
+def spoilt(week: ReplayedWeek, name: str, value: str, folder: Path) -> Any:
+    """An option's value of that kind: a `late` model, a `narrow` sample, an `other` week, or a folder that is not there."""
+    if name == "online_route":
+        return value
+    if value == "late":
+        late = Path(shutil.copytree(week.model, folder / "late"))
+        config = json.loads((late / "config.json").read_text())
+        (late / "config.json").write_text(json.dumps({**config, "week": WEEK.isoformat()}))
+    elif value == "narrow":
+        (folder / value).mkdir()
+        for split in SPLITS:
+            table = pq.read_table(week.sample / f"{split}.parquet").drop_columns(["clientInfo"])
+            pq.write_table(table, folder / value / f"{split}.parquet")
+    elif value == "other":
+        other = write_week(folder / value, {"train": 60, "validation": 30, "test": 30})
+        write_sample(folder / "of_other", other.features)
+        return folder / "of_other" if name == "sample" else other.features
+    return folder / value
