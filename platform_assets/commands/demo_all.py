@@ -1,7 +1,8 @@
-"""The demo, and on to the models: the planner's on two weeks' data, then a retailer's world model, each to its verdict.
+"""The demo, and on to the models: the planner's on two weeks' data, a retailer's world model, a query router, each to its verdict.
 
 Ordinary Dagster runs like the demo's. The thresholds are the demo's (.env), lower than the standard ones, and every verdict
-says so: with 350 rows a week nobody should replace a policy. The retailer's part is `commands.demo_retail`'s.
+says so: with 350 rows a week nobody should replace a policy. The retailer's part is `commands.demo_retail`'s, the query log's
+`commands.demo_queries`'s.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import time
 
-from platform_assets.commands import demo, demo_retail
+from platform_assets.commands import demo, demo_queries, demo_retail
 from platform_assets.core import embedded_postgres, services
 from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     settings = Settings.from_environment()
     demo_retail.refuse_other_source(settings)
+    demo_queries.refuse_other_source(settings)
     demo.run(arguments)
     evaluated = demo.demo_calendar(settings)[1][-MODEL_WEEKS:]
     with embedded_postgres.held(settings.postgres_folder):
@@ -36,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         _report(settings, evaluated)
         print(f"\nplanner: done in {time.monotonic() - started:.0f} s\n", flush=True)
         demo_retail.run(settings)
+        print(f"\nretailer: done in {time.monotonic() - started:.0f} s from the start\n", flush=True)
+        demo_queries.run(settings)
     print(f"\ndemo-all: done in {time.monotonic() - started:.0f} s")
     return 0
 

@@ -10,13 +10,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from platform_assets.commands import demo
+from platform_assets.commands import changes, demo
 from platform_assets.core import services
-from platform_assets.core.lake import Lake
+from platform_assets.core.lake import Address, Lake
 from platform_assets.core.settings import SettingError, Settings
 
 ROWS_A_WEEK, CUSTOMERS, PRODUCTS, STORES, SEED = 3_300, 400, 600, 8, 7
@@ -48,17 +48,17 @@ def run(settings: Settings) -> None:
         )
     simulate(Path(settings.retail_source), len(weeks))
     lake = services.open_lake(settings)
-    before = published(lake, weeks, last)
+    before = changes.published(lake, _addresses(weeks, last))
     definitions = build(settings)
     demo.run_job(definitions, jobs.WEEKS, weeks[0], weeks[-1])
     demo.run_job(definitions, jobs.TRAINING, last, last, {"world_model__model": {"config": TRAINING}})
     demo.run_job(definitions, jobs.JUDGEMENT, last, last)
     _report(lake, last)
-    print(f"\n{told_of(before, published(lake, weeks, last))}")
+    after = changes.published(lake, _addresses(weeks, last))
+    print(f"\n{changes.told_of('world_model', before, after)}")
 
 
-def published(lake: Lake, weeks: Sequence[str], last: str) -> dict[str, str]:
-    """Partition -> digest of everything that the demo publishes and that is there."""
+def _addresses(weeks: Sequence[str], last: str) -> Iterator[Address]:
     from platform_assets.world_model.assets import common
 
     weekly = (common.TRANSACTIONS, common.QUARANTINED_TRANSACTIONS, common.BASKETS)
@@ -66,20 +66,8 @@ def published(lake: Lake, weeks: Sequence[str], last: str) -> dict[str, str]:
         common.PRODUCT_EMBEDDINGS, common.CUSTOMER_FEATURES, common.STORE_FEATURES, common.PRICES, common.TENSOR_CACHE,
         common.MODEL, common.REPLAY_SCORES, common.POLICY_VERSION,
     )  # fmt: skip
-    wanted = [(asset, week) for asset in weekly for week in weeks] + [(asset, last) for asset in of_split]
-    addresses = (common.address(asset, week) for asset, week in wanted)
-    found = ((address, lake.current(address)) for address in addresses)
-    return {f"{address.asset} of {address.partition}": revision.digest for address, revision in found if revision}
-
-
-def told_of(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """One line: what of the published partitions is new, and what has become other than it was."""
-    changed = [name for name in after if name in before and after[name] != before[name]]
-    new = len(after) - sum(name in before for name in after)
-    if not (changed or new):
-        return f"nothing changed: all {len(after)} partitions of world_model have the digests that they had"
-    others = f"; {len(changed)} have another digest: {', '.join(changed[:3])}" if changed else ""
-    return f"{new} partitions of world_model are new, {len(after) - new - len(changed)} as they were{others}"
+    for assets, keys in ((weekly, weeks), (of_split, [last])):
+        yield from (common.address(asset, key) for asset in assets for key in keys)
 
 
 def simulate(folder: Path, weeks: int) -> None:

@@ -136,13 +136,13 @@ def _stack(store: Server, port: int) -> Compose:
         "PLATFORM_PLANNER_MINIMUM_ROWS": "10", "PLATFORM_PLANNER_RETRAIN_ROWS": "1000000000",
         "MLFLOW_WORKERS": "1",
     }  # fmt: skip
-    mlflow, web, planner, world_model = (free_port() for _ in range(4))
+    mlflow, web, planner, world_model, query_predictor = (free_port() for _ in range(5))
     addresses = {
         "postgres:5432": f"127.0.0.1:{port}", "http://s3:8333": store.endpoint, "0.0.0.0": "127.0.0.1",
         "mlflow:5000": f"127.0.0.1:{mlflow}", "localhost:5000": f"127.0.0.1:{mlflow}", "127.0.0.1:5000": f"127.0.0.1:{mlflow}",
         "127.0.0.1:3000": f"127.0.0.1:{web}",
         "5000": str(mlflow), "3000": str(web), "4000": str(planner), "4001": str(world_model),
-        "planner": "127.0.0.1", "world_model": "127.0.0.1",
+        "4002": str(query_predictor), "planner": "127.0.0.1", "world_model": "127.0.0.1", "query_predictor": "127.0.0.1",
     }  # fmt: skip
     return Compose(values, addresses)
 

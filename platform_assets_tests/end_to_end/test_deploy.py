@@ -13,7 +13,8 @@ import yaml
 from dotenv import dotenv_values
 
 from platform_assets.core.settings import Settings
-from platform_assets.world_model import retraining_options
+from platform_assets.query_predictor import definitions as query_predictor
+from platform_assets.world_model import definitions as world_model
 from platform_assets_tests.end_to_end.external_services import DEPLOY, ROOT, interpolate, read_compose
 
 # Read by libraries: the AWS clients, MLflow's and Postgres's own start, Dagster's backfills.
@@ -140,8 +141,10 @@ def test_the_example_passes_what_the_platform_reads_and_its_options_are_ones(tmp
     given = {name: value or "" for name, value in dotenv_values(tmp_path / ".env").items()}
     compose = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     assert {name for name in given if f"${{{name}" not in compose} == set()
-    options = {name: value for name, value in given.items() if name == "PLATFORM_RETAIL_TRAINING_OPTIONS"}
-    assert len(retraining_options.checked(Settings.from_environment(options))) == 2
+    options = {name: value for name, value in given.items() if name.endswith("_TRAINING_OPTIONS")}
+    assert len(options) == 2
+    for location in (query_predictor, world_model):  # a wrong option stops the start
+        location.build(Settings.from_environment(options))
 
 
 def test_services_wait_for_health_restart_and_are_pinned() -> None:

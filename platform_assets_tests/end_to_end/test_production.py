@@ -26,7 +26,7 @@ from platform_assets_tests.lake_stores import Server
 DAYS = [day for day in partitions.days_in(START, END) if day < END.isoformat()]
 WEEK_KEYS = ("2026-01-02", "2026-01-09")
 POOL = "lake_single_writer"
-CODE_SERVERS = ("planner", "world_model")
+CODE_SERVERS = ("planner", "world_model", "query_predictor")
 STARTED, QUEUED, FAILED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.FAILURE
 
 # The story takes six minutes alone, and counts as the first test's; twice as long beside the rest of the suite.
