@@ -188,7 +188,9 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
 
 def copy_instance(file: Path, home: Path) -> None:
     """An instance's file as it is, with the delays of `hasty_daemon`."""
-    (home / file.name).write_text(_DELAYS.sub(r"\1: 3", file.read_text(encoding="utf-8")))
+    text, found = _DELAYS.subn(r"\1: 3", file.read_text(encoding="utf-8"))
+    assert found, f"{file} has other delays than it had"
+    (home / file.name).write_text(text)
 
 
 def web_server(deployment: Deployment) -> list[str]:

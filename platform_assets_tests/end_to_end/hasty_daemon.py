@@ -18,6 +18,10 @@ from importlib.metadata import entry_points
 from typing import Any
 from unittest.mock import patch
 
+BACKFILLS = "dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS"
+# Dagster declares a lost run failed first and marks it for its retry a moment later. A backfill that looks in between ends, and
+# then nothing is retried: where runs are retried, backfills are looked at no more often than in production.
+RETRIES = "--with-retries"
 # By name: Dagster has no public setting for them, and a name that is gone fails at the start.
 SENSORS = re.compile("planner_(?!end_mlflow_runs)")
 PAUSES_SECONDS: dict[str, Any] = {
@@ -27,19 +31,23 @@ PAUSES_SECONDS: dict[str, Any] = {
     ),
     "dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME": 2,
     "dagster._daemon.asset_daemon.MIN_INTERVAL_LOOP_SECONDS": 2,
-    "dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS": 3,  # backfills
+    BACKFILLS: 3,
     "dagster._core.run_coordinator.queued_run_coordinator.QueuedRunCoordinator.dequeue_interval_seconds": 2,
     "dagster.DagsterInstance.run_monitoring_poll_interval_seconds": 3,
 }
-os.environ["DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"] = "2"  # retries of runs that were lost
 
 
 def main() -> None:
     """Run the daemon's own program."""
+    os.environ["DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"] = "2"  # retries of runs that were lost
     (program,) = entry_points(group="console_scripts", name="dagster-daemon")
     daemon = program.load()
+    shortened = dict(PAUSES_SECONDS)
+    if RETRIES in sys.argv:
+        sys.argv.remove(RETRIES)
+        del shortened[BACKFILLS]
     with ExitStack() as pauses:
-        for name, seconds in PAUSES_SECONDS.items():
+        for name, seconds in shortened.items():
             pauses.enter_context(patch(name, seconds))
         daemon()
 
