@@ -27,7 +27,7 @@ SENSORS = re.compile("planner_(?!end_mlflow_runs)")
 PAUSES_SECONDS: dict[str, Any] = {
     # Of the sensors that the stories wait for: every tick costs processor time, which others need meanwhile.
     "dagster._core.remote_representation.external.RemoteSensor.min_interval_seconds": property(
-        lambda sensor: 5 if SENSORS.match(sensor.name) else 60
+        lambda sensor: 5 if SENSORS.match(sensor.name) else 30
     ),
     "dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME": 2,
     "dagster._daemon.asset_daemon.MIN_INTERVAL_LOOP_SECONDS": 2,
