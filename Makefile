@@ -76,8 +76,9 @@ UNSET := env -u PLATFORM_HOME -u PLATFORM_PLANNER_START -u PLATFORM_PLANNER_END 
   -u PLATFORM_LAKE_URL -u PLATFORM_WAREHOUSE_URL -u PLATFORM_SOURCE_URL -u PLATFORM_ALERT_WEBHOOK \
   -u PLATFORM_LAKE_SINGLE_WRITER -u MLFLOW_TRACKING_URI -u DAGSTER_HOME -u PLATFORM_DAGSTER_STORAGE \
   -u AWS_ENDPOINT_URL -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY -u AWS_REGION -u PLATFORM_DAGSTER_URL
+# A third worker on two cores: whoever waits for a daemon leaves room. Files are begun in the order of conftest.py.
 test: $(INSTALLED) chromium  ## every test; of the points of failure a seeded sample
-	$(UNSET) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(UNSET) -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: $(INSTALLED)  ## kill publishers and collectors at every point there is, and print how many
 	$(UNSET) $(BIN)/python -m pytest -n 2 -m faults --every-kill-point --timeout 3600

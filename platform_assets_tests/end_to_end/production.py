@@ -1,4 +1,4 @@
-"""The production stack on this machine: deploy/ as it is, around an application's database that the platform may only read."""
+"""The production stack on this machine: deploy/ as it is but for its daemon's pauses, around a database that may only be read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ import pytest
 from platform_assets.core import migrations
 from platform_assets.core.lake import Lake
 from platform_assets.simulators.meal_app import Scenario, load, simulate
-from platform_assets_tests.end_to_end.deployment import Deployment
+from platform_assets_tests.end_to_end.deployment import HASTY_DAEMON, Deployment, copy_instance
 from platform_assets_tests.end_to_end.external_services import BIN, DEPLOY, ROOT, Compose
-from platform_assets_tests.end_to_end.own_services import Postgres, own_postgres
+from platform_assets_tests.end_to_end.hasty_daemon import RETRIES
+from platform_assets_tests.end_to_end.own_services import NO_JOBS, Postgres, own_postgres
 from platform_assets_tests.lake_stores import ACCESS_KEY, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
 from platform_assets_tests.processes import free_port, stop
@@ -54,13 +56,19 @@ class Production(Deployment):
         image = {"DAGSTER_HOME": str(self.home), "PLATFORM_HOME": str(self.home / "platform"), "HOME": str(self.home)}
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         # The code of this checkout, wherever the interpreter has another one installed.
-        return {"PATH": path, "PYTHONPATH": str(ROOT), **image, **self.compose.environment(service)}
+        return {"PATH": path, "PYTHONPATH": str(ROOT), **image, **NO_JOBS, **self.compose.environment(service)}
+
+    def command(self, service: str) -> list[str]:
+        """As in the container, but for the daemon's pauses."""
+        program, *arguments = self.compose.command(service)
+        hasty = [sys.executable, str(HASTY_DAEMON), RETRIES]
+        return [*(hasty if service == "daemon" else [program]), *arguments]
 
     def launch(self, service: str) -> None:
         """Start a long-lived service."""
         with (self.home / f"process-{service}.log").open("a") as log:
             self.services[service] = subprocess.Popen(
-                self.compose.command(service), cwd=self.home, env=self.process_environment(service),
+                self.command(service), cwd=self.home, env=self.process_environment(service),
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         self.processes.append(self.services[service])
@@ -97,9 +105,8 @@ class Production(Deployment):
             return False
 
     def stop(self) -> None:
-        """End every process, the one that was started last first."""
-        for process in reversed(self.processes):
-            stop(process)
+        """End every process, and what it started, at once: nobody looks at what an orderly end would leave."""
+        stop(*self.processes, by=signal.SIGKILL)
 
 
 @contextmanager
@@ -107,7 +114,8 @@ def production(store: Server) -> Iterator[Production]:
     """Databases, bucket and a simulated application; no service of the platform started yet."""
     with own_postgres(PASSWORD) as postgres:
         home = open_folder("platform-assets-production-")
-        for name in ("dagster.yaml", "workspace.yaml", "create_bucket.py"):
+        copy_instance(DEPLOY / "dagster.yaml", home)
+        for name in ("workspace.yaml", "create_bucket.py"):
             shutil.copy(DEPLOY / name, home)
         stack = _stack(store, postgres.port)
         deployment = Production(home, {}, int(stack.addresses["3000"]), compose=stack, postgres=postgres)

@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psycopg
 import pytest
 
+from platform_assets.core import tracking
 from platform_assets.core.lake import Address, Lake
+from platform_assets.core.publishing import Publisher
 from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.tracking import Tracking
 from platform_assets.orchestration import partitions
 from platform_assets.orchestration.automation import end_mlflow_runs_since
+from platform_assets.orchestration.local_runs import run_range
 from platform_assets.orchestration.partitioned import DATA_VERSION, RANGE_END, RANGE_START
 from platform_assets.orchestration.resources import LakeResource, MlflowResource
 from platform_assets.planner.assets.common import DATASET, ENRICHED_PLANS, EVENTS, QUARANTINED_EVENTS, address
 from platform_assets.planner.definitions import build
 from platform_assets.simulators.meal_app import Scenario, load, simulate
-from platform_assets_tests.end_to_end.deployment import ROOT, Deployment, deployed
+from platform_assets_tests.end_to_end import warm_processes
+from platform_assets_tests.end_to_end.deployment import Deployment, deployed
 from platform_assets_tests.end_to_end.own_services import mlflow_runs
-from platform_assets_tests.processes import stop
 
 START, END = date(2026, 1, 2), date(2026, 1, 9)
 WEEK = START.isoformat()
 DAYS = partitions.days_of_week(WEEK)
 DAILY = (EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS)
 PUBLISHED_BEFORE_THE_KILL = 3
-RUN = (
-    "from platform_assets.orchestration.local_runs import run_range\n"
-    "from platform_assets.planner.definitions import defs\n"
-    "run_range(defs, {job!r}, {first!r}, {last!r})\n"
-)
-# In the middle of a range: right after a number of days of one asset are published, before anything else is.
-KILLED_WHILE_IT_PUBLISHES = (
-    "import os, signal\n"
-    "from platform_assets.core.publishing import Publisher\n"
-    "publish, days = Publisher.publish, []\n"
-    "def publish_and_count(publisher, address, *others):\n"
-    "    publication = publish(publisher, address, *others)\n"
-    "    days.extend([address] * address.path.startswith({folder!r}))\n"
-    "    return os.killpg(0, signal.SIGKILL) if len(days) == {number} else publication\n"
-    "Publisher.publish = publish_and_count\n"
-)
-# In the middle of the week's MLflow run: after its metrics, before its end.
-KILLED_WHILE_IT_LOGS = (
-    "import os, signal\n"
-    "from platform_assets.core import tracking\n"
-    "tracking.Run.log_file = lambda run, path: os.killpg(0, signal.SIGKILL)\n"
-)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -92,9 +74,8 @@ def test_a_range_run_again_after_kills_publishes_every_partition_once(deployment
 def test_a_week_killed_inside_its_mlflow_run_is_registered_once_and_nothing_stays_open(deployment: Deployment) -> None:
     if _count_published(deployment, ENRICHED_PLANS) < len(DAYS):  # when this test runs alone
         _finish(deployment, "planner_days", DAYS[0], DAYS[-1])
-    with _started(deployment, KILLED_WHILE_IT_LOGS + _program("planner_weeks", WEEK, WEEK)) as killed:
-        _, errors = killed.communicate(timeout=300)
-        assert killed.returncode == -signal.SIGKILL, errors.decode()[-3000:]
+    killed = _run(deployment, "planner_weeks", WEEK, WEEK, _die_while_it_logs)
+    assert killed == -signal.SIGKILL, _errors(deployment)
     assert _statuses(deployment) == {"week": ["RUNNING"], "parent": ["RUNNING"]}
     published = deployment.lake.current(address(DATASET, WEEK))
     assert published, "the kill came after the publication"
@@ -124,35 +105,66 @@ def _undisturbed(deployment: Deployment, folder: Path) -> dict[Address, str | No
 
 def _kill_during(deployment: Deployment, asset: dg.AssetKey) -> None:
     """Run the range, and have it kill its whole process group when some days of the asset are published."""
-    dying = KILLED_WHILE_IT_PUBLISHES.format(folder="/".join(asset.path) + "/", number=PUBLISHED_BEFORE_THE_KILL)
-    with _started(deployment, dying + _program("planner_days", DAYS[0], DAYS[-1])) as killed:
-        _, errors = killed.communicate(timeout=300)
-        assert killed.returncode == -signal.SIGKILL, errors.decode()[-3000:]
+    dying = partial(_die_while_it_publishes, "/".join(asset.path) + "/")
+    assert _run(deployment, "planner_days", DAYS[0], DAYS[-1], dying) == -signal.SIGKILL, _errors(deployment)
     assert _count_published(deployment, asset) == PUBLISHED_BEFORE_THE_KILL
 
 
 def _finish(deployment: Deployment, job: str, first: str, last: str) -> None:
-    with _started(deployment, _program(job, first, last)) as process:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors.decode()[-3000:]
+    assert _run(deployment, job, first, last) == 0, _errors(deployment)
 
 
-@contextmanager
-def _started(deployment: Deployment, program: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in a process group of its own, as a run worker is."""
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=deployment.home, env={**deployment.environment, "PYTHONPATH": str(ROOT)}, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            stop(process, by=signal.SIGKILL)
+def _run(
+    deployment: Deployment, job: str, first: str, last: str, before: Callable[[], object] | None = None
+) -> int | None:
+    """The exit code of a run in a process, and a process group, of its own, as a run worker is."""
+    log = deployment.home / "run.log"
+    process = warm_processes.start(_run_range, deployment.home, deployment.environment, log, (job, first, last), before)
+    try:
+        process.join(300)
+        return process.exitcode
+    finally:
+        process.kill()
+        process.join()
 
 
-def _program(job: str, first: str, last: str) -> str:
-    return RUN.format(job=job, first=first, last=last)
+def _run_range(
+    home: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    run: tuple[str, str, str],
+    before: Callable[[], object] | None,
+) -> None:
+    os.setsid()
+    os.chdir(home)
+    os.environ.update(environment)
+    os.dup2(os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), sys.stderr.fileno())
+    if before:
+        before()
+    run_range(build(), *run)
+
+
+def _errors(deployment: Deployment) -> str:
+    return (deployment.home / "run.log").read_text()[-3000:]
+
+
+def _die_while_it_publishes(folder: str) -> None:
+    """In the middle of a range: right after a number of days of one asset are published, before anything else is."""
+    publish, days = Publisher.publish, []
+
+    def publish_and_count(publisher: Publisher, where: Address, *others: Any) -> Any:
+        publication = publish(publisher, where, *others)
+        days.extend([where] * where.path.startswith(folder))
+        if len(days) == PUBLISHED_BEFORE_THE_KILL:
+            os.killpg(0, signal.SIGKILL)
+        return publication
+
+    Publisher.publish = publish_and_count  # type: ignore[assignment,method-assign]
+
+
+def _die_while_it_logs() -> None:
+    """In the middle of the week's MLflow run: after its metrics, before its end."""
+    tracking.Run.log_file = lambda *_: os.killpg(0, signal.SIGKILL)  # type: ignore[assignment,method-assign]
 
 
 def _count_published(deployment: Deployment, asset: dg.AssetKey) -> int:

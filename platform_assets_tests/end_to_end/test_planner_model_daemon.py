@@ -90,8 +90,7 @@ def test_new_weeks_are_trained_replayed_and_judged_once_although_the_daemon_was_
 def _start_daemon(deployment: Deployment) -> subprocess.Popen:
     with (deployment.home / f"process-daemon-{len(list(deployment.home.glob('*.log')))}.log").open("w") as log:
         process = subprocess.Popen(
-            [os.path.join(os.path.dirname(sys.executable), DAEMON[0]), *DAEMON[1:]],
-            cwd=deployment.home, env=deployment.environment, stdout=log, stderr=log, start_new_session=True,
+            DAEMON, cwd=deployment.home, env=deployment.environment, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     deployment.processes.append(process)
     return process

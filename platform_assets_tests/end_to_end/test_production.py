@@ -63,7 +63,7 @@ def story(deployment: Production) -> Story:
         deployment.launch_backfill((EVENTS, QUARANTINED_EVENTS, ENRICHED_PLANS), DAYS[:7])
         lost = deployment.wait_for("a run in its first step", lambda: _run(deployment, STARTED, in_step=True), 180)
         deployment.launch_backfill((EVENTS, QUARANTINED_EVENTS), DAYS[7:])
-        waited = deployment.wait_for("the other run", lambda: _stays_queued(deployment, seconds=12), 180)
+        waited = deployment.wait_for("the other run", lambda: _stays_queued(deployment, seconds=5), 180)
         deployment.kill("planner")
     deployment.launch("planner")
     deployment.wait_for("the code location, back", deployment.locations_loaded, 180)

@@ -1,4 +1,7 @@
-"""The training program as processes: killed for real, and several at once."""
+"""The training program as processes: killed for real, and several at once.
+
+What an undisturbed training in one process makes is computed in the process of the tests, which saves its start.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from platform_assets.planner import training
 from platform_assets.planner.training_options import TrainingOptions
 from platform_assets_tests.planner.training_world import words, write_world
 from platform_assets_tests.processes import free_port, stop, wait_for
@@ -38,6 +42,16 @@ def finish(options: TrainingOptions, *launcher: str) -> dict[str, Any]:
         assert process.wait(400) == 0, log.read_text()[-3000:]
     finally:
         stop(process, by=signal.SIGKILL)
+    return read_metrics(options)
+
+
+def train_here(options: TrainingOptions) -> dict[str, Any]:
+    """The same without a process of its own."""
+    training.train(options)
+    return read_metrics(options)
+
+
+def read_metrics(options: TrainingOptions) -> dict[str, Any]:
     return json.loads((options.output / "metrics.json").read_text())
 
 
@@ -50,7 +64,7 @@ def test_killed_in_the_middle_of_an_epoch_and_run_again_it_writes_the_same_model
     # 96 batches an epoch; four a step, so that most kills come in the middle of a step as well.
     options = replace(write_world(tmp_path, [150, 90]), epochs=3, batch_size=2, accumulate=4, checkpoint_every=1)
     undisturbed = replace(options, output=tmp_path / "undisturbed")
-    finish(undisturbed)
+    train_here(undisturbed)
     newest, log = tmp_path / "model.work" / "newest.ckpt", tmp_path / "killed.log"
     places = []
     for passed in (3, 30):
@@ -82,20 +96,29 @@ def test_two_processes_with_dropout_make_another_model_and_say_so(tmp_path: Path
     options = replace(write_world(tmp_path, [54]), batch_size=6, epochs=1)
     assert options.lora_dropout == TrainingOptions.lora_dropout > 0
     together = replace(options, output=tmp_path / "two", devices=2)
-    losses = [finish(each)["train_loss"] for each in (options, together)]
+    losses = [run(each)["train_loss"] for run, each in ((train_here, options), (finish, together))]
     assert losses[0] != pytest.approx(losses[1], rel=1e-6)
     found = [json.loads((each.output / "planner.json").read_text())["fingerprint"] for each in (options, together)]
     assert found[0] != found[1]
     assert found[1] == json.loads((tmp_path / "two.work" / "run.json").read_text())["fingerprint"]
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingOptions, dict[str, Any]]:
+    """Options of a training without chance, and the metrics of one process."""
+    # 43 training rows in batches of 6: the last batch has a single row, so that a process has none.
+    world = write_world(tmp_path_factory.mktemp("alone"), [54])
+    options = replace(world, batch_size=6, accumulate=2, lora_dropout=0.0)
+    return options, train_here(options)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["devices", "torchrun"])
-def test_two_processes_take_the_same_steps_as_one(launcher: str, tmp_path: Path) -> None:
-    # 43 training rows in batches of 6: the last batch has a single row, so that a process has none.
-    options = replace(write_world(tmp_path, [54]), batch_size=6, accumulate=2, lora_dropout=0.0)
-    alone = finish(options)
-    assert alone["rows_train"] % 6 == 1
+def test_two_processes_take_the_same_steps_as_one(
+    launcher: str, alone: tuple[TrainingOptions, dict[str, Any]], tmp_path: Path
+) -> None:
+    options, metrics = alone
+    assert metrics["rows_train"] % 6 == 1
     if launcher == "devices":
         together = finish(replace(options, output=tmp_path / "two", devices=2))
     else:
@@ -106,10 +129,10 @@ def test_two_processes_take_the_same_steps_as_one(launcher: str, tmp_path: Path)
     assert facts["threads"] >= 1
     assert "Warning" not in (tmp_path / "two.log").read_text()
     for name in ("loss", "targets", "learning_rate"):
-        expected = [step[name] for step in alone["steps"]]
+        expected = [step[name] for step in metrics["steps"]]
         assert [step[name] for step in together["steps"]] == pytest.approx(expected, rel=1e-4), name
-    assert together["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
-    assert together["val_loss_untuned"] == pytest.approx(alone["val_loss_untuned"], rel=1e-6)
+    assert together["val_loss"] == pytest.approx(metrics["val_loss"], rel=1e-4)
+    assert together["val_loss_untuned"] == pytest.approx(metrics["val_loss_untuned"], rel=1e-6)
     assert (tmp_path / "two" / "training_rows.parquet").read_bytes() == (
         options.output / "training_rows.parquet"
     ).read_bytes()

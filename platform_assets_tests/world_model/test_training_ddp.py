@@ -1,4 +1,4 @@
-"""The training as two processes: the same global batches, and the loss of one process."""
+"""The training as two processes: the same global batches, and the loss of one process, which is the tests' own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from platform_assets.world_model import training
 from platform_assets.world_model.training_options import TrainingOptions
 from platform_assets_tests.processes import stop
 from platform_assets_tests.world_model.small_cache import write_small_cache
@@ -33,6 +34,16 @@ def finish(options: TrainingOptions) -> tuple[dict[str, Any], dict[str, Any]]:
     finally:
         stop(process, by=signal.SIGKILL)
     assert "Warning" not in log.read_text()
+    return read(options)
+
+
+def train_here(options: TrainingOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same without a process of its own."""
+    training.train(options)
+    return read(options)
+
+
+def read(options: TrainingOptions) -> tuple[dict[str, Any], dict[str, Any]]:
     history, metrics = (json.loads((options.output / f"{name}.json").read_text()) for name in ("history", "metrics"))
     return history, metrics
 
@@ -42,9 +53,8 @@ def test_two_processes_take_the_same_steps_as_one(tmp_path: Path) -> None:
     # The last batch has one basket: a process has none. Labels are unknown in a quarter of the baskets, unevenly by rank.
     cache = write_small_cache(tmp_path / "cache", baskets=(65, 33, 5), longest=12)
     options = small_options(cache, tmp_path / "one", dropout=0.0)
-    (alone, metrics), (together, theirs) = (
-        finish(each) for each in (options, replace(options, output=tmp_path / "two", devices=2))
-    )
+    alone, metrics = train_here(options)
+    together, theirs = finish(replace(options, output=tmp_path / "two", devices=2))
     assert [step["targets"] for step in together["steps"]] == [step["targets"] for step in alone["steps"]]
     for name in ("loss", "learning_rate"):
         expected = [step[name] for step in alone["steps"]]
