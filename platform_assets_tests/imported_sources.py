@@ -6,6 +6,8 @@ import ast
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from platform_assets import core
+
 # Of the room of training, what names, shows, stores, checks, records or starts, but computes nothing of a model.
 TRAINING_DECIDES_NOTHING = frozenset(
     {
@@ -13,6 +15,8 @@ TRAINING_DECIDES_NOTHING = frozenset(
         "threads",
     }
 )  # fmt: skip
+# Of core, one module writes a model's documents; the others find, read, name or draw what a training has, but compute nothing of it.
+CORE_DECIDES_NOTHING = frozenset(path.stem for path in Path(core.__file__ or "").parent.glob("*.py")) - {"document"}
 
 
 def deciding_sources(start: Path, apart: Mapping[str, Collection[str]]) -> set[Path]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import transform
+from platform_assets.core import document, transform
 from platform_assets.core.step import words
 from platform_assets.planner import base_model
 from platform_assets.planner.prompt import PromptFormat
@@ -35,7 +35,11 @@ _ROOM = (
 )  # fmt: skip
 LIBRARIES = ("torch", "lightning", "transformers", "peft", "tokenizers", "numpy")
 """Those whose next version may compute other numbers, or draw others."""
-SOURCES = (*(_HERE / name for name in _SOURCES), *(_HERE.parent / "training" / name for name in _ROOM))
+SOURCES = (
+    *(_HERE / name for name in _SOURCES),
+    *(_HERE.parent / "training" / name for name in _ROOM),
+    Path(document.__file__),
+)
 CODE_VERSION = transform.code_version(*SOURCES)
 # What decides where and how a training runs, but not what comes of it; inputs enter the fingerprint by their digests.
 _NOT_OF_THE_RESULT = frozenset(

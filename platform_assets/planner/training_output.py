@@ -6,7 +6,6 @@ bytes. Seconds and rates are told to whoever called (`training.record.TrainingRe
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from platform_assets.core.document import write_json
 from platform_assets.core.training_metrics import METRICS, UNTUNED
 from platform_assets.planner import fine_tuning, training_rows
 from platform_assets.planner.catalogue import RECIPES
@@ -47,8 +47,8 @@ def write(
         shutil.copyfile(recipes, folder / RECIPES)
         training_rows.write_rows(examples, folder / training_rows.ROWS_FILE)
         (folder / LOSS).write_bytes(loss_plot(history.steps, history.epochs, "training of the planner"))
-        _write_json(folder / PLANNER, planner)
-        _write_json(folder / METRICS, {**metrics, **history.document()})
+        write_json(folder / PLANNER, planner)
+        write_json(folder / METRICS, {**metrics, **history.document()})
 
 
 def counts(rows: TrainingRows, train: fine_tuning.EncodedRows, validation: fine_tuning.EncodedRows) -> dict[str, Any]:
@@ -82,7 +82,3 @@ def planner_document(options: TrainingOptions, base: BaseModel, fingerprint: str
         "decoding": asdict(decoding), "fingerprint": fingerprint,
         "precision": options.precision, "libraries": {name: version(name) for name in LIBRARIES},
     }  # fmt: skip
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -6,11 +6,14 @@ each weighed by what it stands for; a frequent value is a cell of its own, and s
 A feature is beyond its limit where PSI exceeds the usual .25, and what chance makes of so many rows. Historical features have few
 independent values, one for each user, catalog or schema and day: in a log that stands still their PSI is 1 to 6. Their limit is
 also twice the farthest that a week of the reference lies from its other weeks; with few keys only a great change exceeds it.
+Its oldest days, too few for a week, count as one and widen this: without them up to 3 features of a log that stands still exceeded
+their limits, with them 1; but a change of history alone is seen later.
 
 A week is beyond its limit with more than MOST_BEYOND such features. On generated logs of 84 days (seed 7; 20,000 rows with the
-drift knob at 0, 1 and 8, 100,000 at 1) no week had more than 3; a text change planted in the features of a fifth of the queries
-moved 2 to 6 of them, in two fifths 10 to 12. The knob alone, turnover of users and templates, moves none to speak of. What does not
-belong here: who compares which weeks (the assets), profiles of tables (`core.profile`).
+drift knob at 0, 1 and 8, 100,000 at 1) no week had more than 3 against the week before it, nor more than 4 against any earlier
+one: the knob alone, turnover of users and templates, is not beyond it. A text change planted in the features of a fifth of the
+queries moved 2 to 6 of them, in two fifths 10 to 12. What does not belong here: who compares which weeks (the assets), profiles of
+tables (`core.profile`).
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ _DAY = np.timedelta64(1, "D")
 @dataclass(frozen=True)
 class Distance:
     """How far one number has moved. `own`: the largest of a week of the reference
-    against the rest of it, of what is history; else 0."""
+    against the rest of it, of what is history and of scores whose days are known; else 0."""
 
     name: str
     psi: float
@@ -149,7 +152,7 @@ def _document(distance: Distance) -> dict[str, Any]:
 
 
 def _weeks(created: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """[R], which seven days, counted back from the last one."""
+    """[R], which seven days, counted back from the last one; the oldest may be fewer."""
     days = created.astype("datetime64[D]")
     return ((days.max() - days) / _DAY).astype(np.int64) // 7
 

@@ -49,10 +49,14 @@ class ServedQueryRouter(PythonModel):
 
 
 def _rows(model_input: Any) -> list[dict[str, Any]]:
-    """The requests: one, a list of them, or a table with one column a field."""
+    """The requests: one, a list of them, or a table with one column a field. Raises QueryError for anything else."""
+    from platform_assets.query_predictor.router import QueryError
+
     if hasattr(model_input, "to_dict"):
         model_input = model_input.to_dict(orient="records")
-    rows = [model_input] if isinstance(model_input, dict) else list(model_input)
+    rows = [model_input] if isinstance(model_input, dict) else list(np.atleast_1d(model_input))
+    if not all(isinstance(row, dict) for row in rows):
+        raise QueryError('inputs must be a list of queries such as {"query": "SELECT ...", "user": "ann"}')
     found = [{name: _plain(value) for name, value in row.items()} for row in rows]
     return [{name: value for name, value in row.items() if not _is_missing(value)} for row in found]
 

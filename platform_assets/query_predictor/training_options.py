@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import transform
+from platform_assets.core import document, transform
 from platform_assets.training.libraries import releases
 
 PROGRAM = "platform_assets.query_predictor.training"
@@ -25,13 +25,13 @@ _SOURCES = (
 )  # fmt: skip
 LIBRARIES = ("xgboost-cpu", "numpy", "onnxmltools", "skl2onnx", "onnxruntime")
 """Those whose next version may compute other numbers."""
-SOURCES = tuple(_HERE / name for name in _SOURCES)
+SOURCES = (*(_HERE / name for name in _SOURCES), Path(document.__file__))
 CODE_VERSION = transform.code_version(*SOURCES)
 # What decides where and how a training runs, but not what comes of it; the inputs enter the fingerprint by their digests.
 # XGBoost grows the same trees on any number of threads (hist, on a processor); a test holds it to that.
 NOT_OF_THE_RESULT = frozenset({"features", "zero_cost", "output", "work", "threads", "memory_gb"})
 _AT_LEAST_ONE = ("n_estimators", "max_depth")
-_AT_LEAST_NOTHING = ("early_stopping_rounds", "seed", "threads", "dropped_zero_cost_heavy", "regularisation")
+_AT_LEAST_NOTHING = ("early_stopping_rounds", "seed", "threads", "regularisation")
 _ABOVE_NOTHING = ("learning_rate", "cost_fn", "cost_fp", "memory_gb")
 _SHARES = ("subsample", "column_share")
 
@@ -71,9 +71,6 @@ class TrainingOptions:
     """Cost of a heavy query that is routed as a light one."""
     cost_fp: float = 1.0
     """Cost of a light query that is routed as a heavy one."""
-    dropped_zero_cost_heavy: int = 0
-    """Heavy queries of the test days in safe categories that are no row of the features, as their query type is left out: missed
-    too, and counted as such."""
     seed: int = 0
     """Of the rows and features that trees see, and of the folds."""
     plots: bool = True

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from platform_assets.core.document import write_json
 from platform_assets.core.training_metrics import METRICS, UNTUNED
 from platform_assets.query_predictor import (
     classifier,
@@ -27,7 +28,7 @@ from platform_assets.query_predictor import (
 from platform_assets.query_predictor.classifier import Fitted
 from platform_assets.query_predictor.cross_validation import Fold
 from platform_assets.query_predictor.evaluation import Evaluation
-from platform_assets.query_predictor.model_files import BOOSTER, CONFIG, EVALUATION, VERSION, write_json
+from platform_assets.query_predictor.model_files import BOOSTER, CONFIG, EVALUATION, VERSION
 from platform_assets.query_predictor.requirements import Judgement
 from platform_assets.query_predictor.split_features import HISTORY, NUMBERS, TERMS
 from platform_assets.query_predictor.threshold import Threshold, cost_curve
@@ -74,7 +75,7 @@ def write(target: Path, inputs: Inputs, made: Made, metrics: dict[str, Any]) -> 
 
 
 def metrics_of(inputs: Inputs, made: Made) -> dict[str, Any]:
-    """Sizes, losses beside what they are compared with, what each split says, and the requirements' outcome."""
+    """Sizes, losses beside what they are compared with, what each split says, and the requirements' outcomes."""
     kept, held = made.fitted.rounds[made.fitted.best_round], inputs.validation
     constant = np.full(len(held), made.fitted.natural_share)
     return {
@@ -91,6 +92,7 @@ def metrics_of(inputs: Inputs, made: Made) -> dict[str, Any]:
         **made.evaluations["validation"].metrics("validation"),
         **made.evaluations["test"].metrics("test"),
         "requirements": made.judgement.outcome,
+        "requirement_checks": made.judgement.document()["checks"],
     }
 
 

@@ -5,10 +5,11 @@ What does not belong here: what a network is (`world_model.network`), the rest o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from platform_assets.core.document import read_versioned, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,28 +31,12 @@ def write(folder: Path, weights: Mapping[str, Tensor], document: Mapping[str, An
     write_json(folder / NETWORK, {"version": VERSION, **document})
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """As people read it; what is no number in JSON is refused."""
-    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def read_document(folder: Path) -> dict[str, Any]:
     """What network.json says; raises ModelError."""
-    path = Path(folder) / NETWORK
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(
-            f"{folder} has no {NETWORK}: it is no world model, or not a whole one; name a folder that "
-            "platform_assets.world_model.training wrote"
-        ) from None
-    except ValueError as error:
-        raise ModelError(f"{path} cannot be read ({error}): copy the model again, or train it again") from None
-    if document.get("version") != VERSION:
-        raise ModelError(
-            f"{folder} has version {document.get('version')} of a world model, this code reads {VERSION}: train it again"
-        )
-    return document
+    return read_versioned(
+        Path(folder) / NETWORK, VERSION, noun="world model", program="platform_assets.world_model.training",
+        error=ModelError,
+    )  # fmt: skip
 
 
 def require_cache(folder: Path, document: Mapping[str, Any], fingerprint: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import transform
+from platform_assets.core import document, transform
 from platform_assets.training import devices
 from platform_assets.training.libraries import releases
 from platform_assets.world_model import tensor_layout as layout
@@ -34,7 +34,11 @@ _ROOM = (
 )  # fmt: skip
 LIBRARIES = ("torch", "lightning", "numpy")
 """Those whose next version may compute other numbers, or draw others."""
-SOURCES = (*(_HERE / name for name in _SOURCES), *(_HERE.parent / "training" / name for name in _ROOM))
+SOURCES = (
+    *(_HERE / name for name in _SOURCES),
+    *(_HERE.parent / "training" / name for name in _ROOM),
+    Path(document.__file__),
+)
 CODE_VERSION = transform.code_version(*SOURCES)
 # What decides where and how a training runs, but not what comes of it; the cache enters the fingerprint by its own.
 NOT_OF_THE_RESULT = frozenset({"tensor_cache", "output", "work", "threads", "checkpoint_every"})

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from platform_assets.core.document import write_json
 from platform_assets.core.training_metrics import METRICS, UNTUNED_OF_PART
 from platform_assets.training.libraries import releases
 from platform_assets.training.output import whole_folder
@@ -17,7 +18,6 @@ from platform_assets.training.plots import loss_plot
 from platform_assets.training.quick_validation import PREFIX, QuickValidation
 from platform_assets.training.trainer import Fitted
 from platform_assets.world_model import network as networks
-from platform_assets.world_model.model_files import write_json
 from platform_assets.world_model.network import WorldModelNetwork
 from platform_assets.world_model.trained_model import HISTORY
 from platform_assets.world_model.training_inputs import Inputs

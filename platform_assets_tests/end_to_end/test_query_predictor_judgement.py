@@ -188,17 +188,19 @@ def test_a_replay_is_one_row_and_one_run_with_its_pictures(platform: QueryPlatfo
     assert all("data:image/png" in str(shown.metadata[name].value) for name in PICTURES)
 
 
-def test_a_few_heavy_queries_leave_the_verdict_open_and_it_is_the_same_everywhere(platform: QueryPlatform) -> None:
+def test_a_recall_that_is_surely_too_low_rejects_and_the_verdict_is_the_same_everywhere(
+    platform: QueryPlatform,
+) -> None:
     version, verdict = platform.policy_versions[1], platform.revision(POLICY_VERSION, NEXT)
     document = json.loads(platform.lake.read_side(verdict, "verdict.json"))
     assert version.verdict == document
-    assert (document["outcome"], version.status) == ("inconclusive", "registered")
+    assert (document["outcome"], version.status) == ("fail", "rejected")
     assert version.evaluated_week == date.fromisoformat(NEXT)
     required = {each["name"]: each["status"] for each in document["requirements"]}
-    assert required["end_to_end_recall"] == "inconclusive"
-    assert "it takes 149 or more to be certain of 0.98" in document["reasons"][0]
+    assert required["end_to_end_recall"] == "fail"
+    assert "0.98 is required: look at what was missed" in document["reasons"][0]
     assert "demo (20 rows / 10 templates)" in document["label"]
-    assert (platform.models["1"]["stage"], platform.models["1"]["verdict"]) == ("training", "inconclusive")
+    assert (platform.models["1"]["stage"], platform.models["1"]["verdict"]) == ("archived", "fail")
     assert (platform.policy_versions[0].status, platform.policy_versions[0].config_defaults) == (
         "active",
         version_zero(),

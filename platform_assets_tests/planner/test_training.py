@@ -27,7 +27,7 @@ from platform_assets.training.errors import LossNotFinite, OtherFingerprint, Out
 from platform_assets.training.options import field_docs
 from platform_assets.training.record import TrainingResult
 from platform_assets.training.work_folder import WorkFolder
-from platform_assets_tests.imported_sources import TRAINING_DECIDES_NOTHING, deciding_sources
+from platform_assets_tests.imported_sources import CORE_DECIDES_NOTHING, TRAINING_DECIDES_NOTHING, deciding_sources
 from platform_assets_tests.planner.small_model import write_base_document
 from platform_assets_tests.planner.training_world import row, words, write_dataset, write_world
 
@@ -202,6 +202,7 @@ def test_another_version_of_a_library_that_computes_is_another_training(
 # What names, shows, stores or registers, but computes nothing; and rows' form, whose changes change the datasets' digests.
 DECIDES_NOTHING = {
     "planner": {"base_identity", "base_model", "registration", "trained_model", "training_record", "weekly"},
+    "core": CORE_DECIDES_NOTHING,
     "training": TRAINING_DECIDES_NOTHING,
 }  # fmt: skip
 

@@ -155,3 +155,13 @@ def test_a_folder_that_is_not_whole_or_of_another_release_is_refused(folder: Pat
     (other / "tfidf.json").write_text(json.dumps({"terms": ["a"], "idf": [1.0]}))
     with pytest.raises(ModelError, match="holds files of several models"):
         Router.open(other)
+
+
+@pytest.mark.parametrize(
+    "rows", [["SELECT 1"], 3, "SELECT 1", np.array(["SELECT 1"])], ids=["list", "number", "text", "array"]
+)
+def test_what_is_no_list_of_queries_is_refused_with_an_example(served: Any, rows: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match="inputs must be a list of queries such as"):
+        served.unwrap_python_model().predict(None, rows)

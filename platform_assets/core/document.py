@@ -1,0 +1,38 @@
+"""The JSON documents of a model folder: one way to write them, and one to read the document that says which form the folder has.
+
+What does not belong here: which documents a folder has, and what they say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """As people read it; what is no number in JSON is refused."""
+    path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_versioned(path: Path, version: int, *, noun: str, program: str, error: type[Exception]) -> dict[str, Any]:
+    """What a document says whose `version` must be this one; raises `error`.
+
+    `noun` is what the folder holds that the document lies in, `program` what writes such folders.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError("it holds no JSON object")
+    except (FileNotFoundError, NotADirectoryError):
+        raise error(
+            f"{path.parent} has no {path.name}: it is no {noun}, or not a whole one; name a folder that {program} wrote"
+        ) from None
+    except ValueError as reason:
+        raise error(f"{path} cannot be read ({reason}): copy the model again, or train it again") from None
+    if document.get("version") != version:
+        raise error(
+            f"{path.parent} has version {document.get('version')} of a {noun}, this code reads {version}: train it again"
+        )
+    return document
