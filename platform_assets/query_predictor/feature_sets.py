@@ -35,6 +35,7 @@ from platform_assets.query_predictor import (
     sql_features,
     sql_tokens,
     sql_tree,
+    text_rows,
     text_terms,
 )
 from platform_assets.query_predictor.context_features import Context
@@ -43,7 +44,9 @@ from platform_assets.query_predictor.features import BASE_FEATURE_COUNT, HISTORI
 from platform_assets.query_predictor.history import HistoryOptions
 from platform_assets.query_predictor.sql_features import ParseStatus
 
-_MODULES = (context_features, feature_texts, features, sql_counts, sql_features, sql_tokens, sql_tree, text_terms)
+_MODULES = (
+    context_features, feature_texts, features, history, sql_counts, sql_features, sql_tokens, sql_tree, text_rows, text_terms,
+)  # fmt: skip
 CODE_VERSION = "-".join(
     (
         transform.code_version(Path(__file__), *(Path(inspect.getfile(module)) for module in _MODULES)),

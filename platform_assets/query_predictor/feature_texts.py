@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from platform_assets.query_predictor import sql_tokens, text_terms
 from platform_assets.query_predictor.features import SQL_NAMES
 from platform_assets.query_predictor.sql_features import ParseStatus
-from platform_assets.query_predictor.text_cache import featurise_all
+from platform_assets.query_predictor.text_rows import featurise_all
 from platform_assets.query_predictor.text_terms import TermCounts, TermRow, TermWeights
 
 CHUNK_TEXTS = 20_000
@@ -108,15 +107,13 @@ class TextStore:
             self._work()
 
     def _work(self) -> None:
-        values, statuses = featurise_all(self._waiting, self._processes)
-        self._spools["values"].append(values)
-        self._statuses.extend(statuses)
-        for text in self._waiting:
-            words = text_terms.words(sql_tokens.read(text))
+        for row in featurise_all(self._waiting, self._processes):
+            self._spools["values"].append(row.values)
+            self._statuses.append(row.status)
             if self._terms is None:
-                self._keep_words(self._counts.add(words))
+                self._keep_words(self._counts.add(row.words))
             else:
-                self._keep_terms(self._terms.row(words))
+                self._keep_terms(self._terms.row(row.words))
         self._waiting, self._characters = [], 0
 
     def _keep_words(self, counts: Counter[int]) -> None:

@@ -5,16 +5,13 @@ Everything comes from one model folder. What does not belong here: MLflow's ways
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from platform_assets.query_predictor import text_terms, zero_cost
 from platform_assets.query_predictor.context_features import Context
@@ -25,7 +22,7 @@ from platform_assets.query_predictor.onnx_model import NAME as ONNX
 from platform_assets.query_predictor.onnx_model import OnnxModel
 from platform_assets.query_predictor.served_features import ServedFeatures
 from platform_assets.query_predictor.sql_features import ParseStatus
-from platform_assets.query_predictor.text_cache import REMEMBERED, text_hash
+from platform_assets.query_predictor.text_cache import KnownText
 from platform_assets.query_predictor.threshold import Threshold
 from platform_assets.query_predictor.zero_cost import ZeroCostCategories
 
@@ -87,36 +84,13 @@ class Answer:
         return asdict(self)
 
 
-class Row(Protocol):
-    """A query's features, float32 [C], and how its text was read."""
-
-    @property
-    def values(self) -> NDArray[np.float32]: ...
-    @property
-    def status(self) -> ParseStatus: ...
-
-
-class Featuriser(Protocol):
-    """What makes a query's features; `served_features.ServedFeatures` does."""
-
-    def __call__(self, text: str, user: str, context: Context) -> Row: ...
-
-
 class Router:
     """Routes queries by one model; safe for threads."""
 
     def __init__(
-        self,
-        free: ZeroCostCategories,
-        featurise: Featuriser,
-        snapshot: HistorySnapshot,
-        model: OnnxModel,
-        threshold: Threshold,
+        self, free: ZeroCostCategories, features: ServedFeatures, model: OnnxModel, threshold: Threshold
     ) -> None:
-        self._free, self._featurise, self._snapshot = free, featurise, snapshot
-        self._model, self._threshold = model, threshold
-        self._categories: OrderedDict[bytes, str | None] = OrderedDict()
-        self._lock = threading.Lock()
+        self._free, self._features, self._model, self._threshold = free.safe, features, model, threshold
 
     @classmethod
     def open(cls, folder: Path) -> Router:
@@ -135,40 +109,24 @@ class Router:
             ) from None
         if model.columns != config["columns"] or config["columns"] != len(config["numbers"]) + len(terms):
             raise ModelError(f"{folder} holds files of several models: copy it again, or train it again")
-        return cls(free, ServedFeatures(snapshot, terms), snapshot, model, threshold)
+        return cls(free, ServedFeatures(snapshot, terms), model, threshold)
 
     def route(self, queries: Sequence[AskedQuery]) -> list[Answer]:
         """One answer a query, in their order; the same alone and among others."""
-        categories = [self._category(each.query) for each in queries]
-        asked = [each for each, free in zip(queries, categories, strict=True) if free is None]
-        rows = [self._featurise(each.query, each.user, each.context) for each in asked]
+        known = [self._features.texts.known(each.query) for each in queries]
+        asked = [(text, each) for text, each in zip(known, queries, strict=True) if text.category not in self._free]
+        rows = [self._features.row(text, each.user, each.context) for text, each in asked]
         scores = self._model.scores(np.stack([row.values for row in rows])) if rows else np.empty(0, np.float32)
         modelled = iter(zip(rows, scores, self._threshold.routes(scores), strict=True))
-        return [self._answer(each, free, modelled) for each, free in zip(queries, categories, strict=True)]
+        return [self._answer(each, text, modelled) for each, text in zip(queries, known, strict=True)]
 
-    def _answer(self, query: AskedQuery, free: str | None, modelled: Any) -> Answer:
-        age = self._snapshot.age_seconds(query.created)
-        if free is not None:
-            return Answer(None, LIGHT, ZERO_COST, age, free)
+    def _answer(self, query: AskedQuery, text: KnownText, modelled: Any) -> Answer:
+        age = self._features.snapshot.age_seconds(query.created)
+        if text.category in self._free:
+            return Answer(None, LIGHT, ZERO_COST, age, text.category)
         row, score, is_heavy = next(modelled)
         reason = MODEL if row.status == ParseStatus.PARSED else f"{FALLBACK}_{row.status.name.lower()}"
         return Answer(float(score), HEAVY if is_heavy else LIGHT, reason, age)
-
-    def _category(self, text: str) -> str | None:
-        """The zero-cost category of a text, remembered; None: ask the model."""
-        if not self._free.safe:
-            return None
-        key = text_hash(text)
-        with self._lock:
-            if key in self._categories:
-                self._categories.move_to_end(key)
-                return self._categories[key]
-        found = self._free.free(text)
-        with self._lock:
-            self._categories[key] = found
-            if len(self._categories) > REMEMBERED:
-                self._categories.popitem(last=False)
-        return found
 
 
 def _time(given: Any, now: datetime) -> datetime:

@@ -7,11 +7,9 @@ tokens, its nesting), never on a clock. What does not belong here: features of w
 
 from __future__ import annotations
 
-import gc
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import IntEnum
 from itertools import compress, pairwise
 from typing import NamedTuple
@@ -73,24 +71,7 @@ _TYPE_NAMES = tuple(feature.name for feature in QUERY_TYPE)
 
 def featurise(text: str) -> SqlRow:
     """The features of a text and how it was read. Never raises for what a text holds."""
-    with collector_paused():
-        return featurise_tokens(text, sql_tokens.read(text))
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Holds off the collector of cycles while a text is read: it would look through tokens and tree several times, none of which
-    is garbage yet, and all of which is gone at the end without it (a tenth of the time). Who paused it lets it go on; threads that
-    overlap may find it running, which costs time only.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    return featurise_tokens(text, sql_tokens.read(text))
 
 
 def featurise_tokens(text: str, read: Tokens) -> SqlRow:

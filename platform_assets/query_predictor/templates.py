@@ -64,15 +64,17 @@ def template(text: str) -> str:
     return fingerprint(sql_tokens.read(text))
 
 
-def fingerprint(read: Tokens) -> str:
-    """The template of a text that is already tokenised."""
-    content = "\x1f".join(words(read)).encode("utf-8", "surrogatepass")
+def fingerprint(read: Tokens, plain: Sequence[str] | None = None) -> str:
+    """The template of a text that is already tokenised; `plain` are its normalised words, where they are known."""
+    content = "\x1f".join(words(read, plain)).encode("utf-8", "surrogatepass")
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def words(read: Tokens) -> list[str]:
+def words(read: Tokens, plain: Sequence[str] | None = None) -> list[str]:
     """What the fingerprint is taken of, in time and memory that grow with the tokens alone."""
-    found = _without_signs(sql_tokens.normalised(_with_tails(read)))
+    tokens = _with_tails(read)
+    found = sql_tokens.normalised(tokens) if plain is None or tokens is not read.tokens else list(plain)
+    found = _without_signs(found)
     while found and found[-1] == ";":
         found.pop()
     found = _with_short_lists(found)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.core.engine import Engine
-from platform_assets.query_predictor.categories import FREE_CANDIDATES, category
+from platform_assets.query_predictor.categories import FREE_CANDIDATES
 
 NAME = "zero_cost_categories.json"
 CONFIDENCE = 0.95
@@ -76,11 +76,6 @@ class ZeroCostCategories:
         wanted = set(categories)
         counts = (self.dropped_heavy.get(day.isoformat(), {}) for day in days)
         return sum(count for found in counts for name, count in found.items() if name in wanted)
-
-    def free(self, text: str) -> str | None:
-        """The safe category of a text; None: ask the model."""
-        name = category(text)
-        return name if name in self.safe else None
 
     def to_json(self) -> str:
         """The file's text, the same for the same content."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_assets.core.engine import Engine
-from platform_assets.query_predictor import feature_sets, feature_texts, parity
+from platform_assets.query_predictor import feature_sets, feature_texts, history_values, parity
 from platform_assets.query_predictor.context_features import Context
 from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
 from platform_assets.query_predictor.history import HistoryOptions
@@ -23,6 +24,8 @@ from platform_assets.query_predictor.served_features import ServedFeatures
 from platform_assets.query_predictor.split_features import FeaturesError, read_week
 from platform_assets.query_predictor.text_cache import TextCache
 from platform_assets.query_predictor.text_terms import TermWeights
+from platform_assets_tests.imported_sources import deciding_sources
+from platform_assets_tests.query_predictor.counted_reading import counted
 from platform_assets_tests.query_predictor.labelled_rows import Row, labelled_row, write_days, write_split
 
 WEEK = date(2026, 3, 2)
@@ -107,6 +110,24 @@ def test_base_features_and_terms_are_those_of_the_text(built) -> None:
             assert values[: len(BASE_NAMES)].tobytes() == cache.base_features(row["query"], context).tobytes()
             length = np.linalg.norm(values[len(BASE_NAMES) + len(HISTORICAL_NAMES) :])
             assert length == pytest.approx(1, abs=1e-6) or length == 0
+
+
+# Templates and categories come with the rows; the errors that the configuration names are stored with the history they decide.
+DECIDES_NOTHING = {"query_predictor": {"templates", "categories", "configuration"}}
+
+
+def test_the_code_version_covers_every_module_that_decides_a_feature() -> None:
+    covered = {Path(inspect.getfile(module)) for module in (feature_sets, history_values, *feature_sets._MODULES)}
+    assert deciding_sources(Path(feature_sets.__file__), DECIDES_NOTHING) == covered
+
+
+def test_each_different_text_is_tokenised_and_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    week = make_week(tmp_path, rows=60)
+    read = counted(monkeypatch)
+    build(week, tmp_path, vocabulary=12)
+    texts = {row["query"] for rows in week.splits.values() for row in rows}
+    assert read.tokenised == dict.fromkeys(texts, 1)
+    assert set(read.parsed.values()) == {1}
 
 
 def test_the_vocabulary_is_of_train_texts_alone(built) -> None:
@@ -226,7 +247,7 @@ def test_a_served_row_is_the_same_from_the_cache(built) -> None:
     context = Context(datetime(2026, 3, 9, 8, tzinfo=UTC), "hive", "sales")
     texts: Sequence[str] = ("select a from t", "show tables", "select a from t", "select 'x", "show tables")
     rows = [serve(text, "ann", context) for text in texts]
-    assert (serve.hits, serve.misses) == (1, 4)
+    assert (serve.texts.hits, serve.texts.misses) == (1, 4)
     assert rows[0].values.tobytes() == rows[2].values.tobytes()
     assert rows[1].values.tobytes() == rows[4].values.tobytes()
     assert rows[0].values.shape == (95 + 12,)

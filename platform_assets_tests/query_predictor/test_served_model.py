@@ -17,6 +17,7 @@ from platform_assets.query_predictor.onnx_model import OnnxModel
 from platform_assets.query_predictor.router import AskedQuery, QueryError, Router
 from platform_assets.query_predictor.split_features import NUMBERS
 from platform_assets.query_predictor.threshold import Threshold
+from platform_assets_tests.query_predictor.counted_reading import counted
 from platform_assets_tests.query_predictor.small_features import TERMS, write_week
 
 NOW = datetime(2026, 2, 24, 12, tzinfo=UTC)
@@ -72,6 +73,20 @@ def test_a_query_is_answered_alike_alone_and_among_others(served: Any) -> None:
     asked[3]["query"] = "SHOW tables"
     together = served.predict(asked)
     assert [served.predict([one])[0] for one in asked] == together
+
+
+def test_an_unseen_text_is_tokenised_and_parsed_once_and_a_seen_one_never(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [ASKED["query"], "SHOW tables", "SELECT 'unterminated FROM t", "SELECT FROM WHERE ("]
+    router, read = Router.open(folder), counted(monkeypatch)
+    asked = [AskedQuery.read({**ASKED, "query": text}, NOW) for text in texts]
+    answers = router.route(asked)
+    assert [each.reason for each in answers] == ["model", "zero_cost", "fallback_unterminated", "fallback_refused"]
+    assert read.tokenised == dict.fromkeys(texts, 1)
+    assert read.parsed == dict.fromkeys([texts[0], texts[1], texts[3]], 1)
+    assert router.route(asked) == answers
+    assert set(read.tokenised.values()) == set(read.parsed.values()) == {1}
 
 
 @pytest.mark.parametrize(

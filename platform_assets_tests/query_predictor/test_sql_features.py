@@ -13,9 +13,10 @@ from sqlglot import exp, parse
 
 from platform_assets.query_predictor.context_features import Context
 from platform_assets.query_predictor.features import SQL_NAMES, TEXT
-from platform_assets.query_predictor.sql_features import ParseStatus, collector_paused, fallbacks, featurise
+from platform_assets.query_predictor.sql_features import ParseStatus, fallbacks, featurise
 from platform_assets.query_predictor.sql_tokens import normalised, read
-from platform_assets.query_predictor.text_cache import TextCache, featurise_all
+from platform_assets.query_predictor.text_cache import TextCache
+from platform_assets.query_predictor.text_rows import collector_paused, featurise_all, text_row
 from platform_assets_tests.query_predictor.test_features import MONDAY_MIDNIGHT
 
 TEXT_NAMES = {feature.name for feature in TEXT}
@@ -168,25 +169,24 @@ def test_texts_of_one_template_have_the_same_words() -> None:
 def test_the_cache_gives_what_the_featuriser_gives_and_forgets_the_oldest() -> None:
     cache, texts = TextCache(capacity=2), ["select 1", "select 2 from t", "select 1", "show tables", "select 2 from t"]
     for text in texts:
-        assert np.array_equal(cache.sql_row(text).values, featurise(text).values, equal_nan=True)
+        assert np.array_equal(cache.known(text).values, featurise(text).values, equal_nan=True)
     assert (cache.hits, cache.misses, len(cache)) == (1, 4, 2)
     row = cache.base_features("select 1", Context(MONDAY_MIDNIGHT, "hive"))
     assert row.shape == (78,)
     assert np.array_equal(row[:70], featurise("select 1").values, equal_nan=True)
     with pytest.raises(ValueError, match="read-only"):
-        cache.sql_row("select 1").values[0] = 7
+        cache.known("select 1").values[0] = 7
     with pytest.raises(ValueError, match="capacity of 1"):
         TextCache(0)
 
 
 def test_many_texts_over_processes_are_the_rows_of_one_after_another() -> None:
     texts = [f"select {number % 2_100} from t{number % 7}" for number in range(4_200)] + ["select '", "show tables", ""]
-    values, statuses = featurise_all(texts, processes=2)
-    alone, statuses_alone = featurise_all(texts)
-    assert values.tobytes() == alone.tobytes()
-    assert statuses == statuses_alone
-    assert values[17].tobytes() == featurise(texts[17]).values.tobytes()
-    found = fallbacks(statuses)
+    together, alone = list(featurise_all(texts, processes=2)), list(featurise_all(texts))
+    assert [row.values.tobytes() for row in together] == [row.values.tobytes() for row in alone]
+    assert [row[1:] for row in together] == [row[1:] for row in alone]
+    assert together[17].values.tobytes() == featurise(texts[17]).values.tobytes()
+    found = fallbacks(row.status for row in together)
     assert found == {
         "parsed": 4_200,
         "command": 1,
@@ -196,23 +196,32 @@ def test_many_texts_over_processes_are_the_rows_of_one_after_another() -> None:
         "cut": 0,
         "blank": 1,
     }
-    assert featurise_all([])[0].shape == (0, 70)
+    assert list(featurise_all([])) == []
 
 
-def test_the_collector_of_cycles_is_as_it_was_found() -> None:
+def test_the_collector_of_cycles_is_left_to_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is everybody's: what serves a query may not hold it off for the threads beside it."""
+    for name in ("enable", "disable", "freeze", "unfreeze", "set_threshold", "collect"):
+        monkeypatch.setattr(gc, name, lambda *_: pytest.fail("the collector was touched"))
+    cache = TextCache()
+    for text, _ in PLANTED:
+        assert cache.known(text).values.tobytes() == featurise(text).values.tobytes()
+
+
+def test_a_batch_leaves_the_collector_as_it_was_found() -> None:
     assert gc.isenabled()
     with collector_paused():
         assert not gc.isenabled()
-        featurise("select a from t")
+        text_row("select a from t")
         assert not gc.isenabled()
     assert gc.isenabled()
     with pytest.raises(RuntimeError, match="asked for"), collector_paused():
         raise RuntimeError("asked for")
     assert gc.isenabled()
+    assert all(gc.isenabled() for _ in featurise_all(["select a from t"] * 3))
     gc.disable()
     try:
-        featurise("select a from t")
-        assert not gc.isenabled()
+        assert not any(gc.isenabled() for _ in featurise_all(["select a from t"] * 3))
     finally:
         gc.enable()
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from platform_assets.query_predictor import categories, sql_tokens
@@ -91,9 +91,13 @@ def test_a_list_counts_its_different_elements_once(elements: list[str]) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=200))
-def test_any_text_has_one_template(text: str) -> None:
-    found = template(text)
-    assert found == template(text)
+@example("execute q using 'a', 1;")
+@example("show tables in (2, 3) -- why")
+def test_any_text_has_one_template_whoever_knows_its_words(text: str) -> None:
+    found, read = template(text), sql_tokens.read(text)
+    plain = sql_tokens.normalised(read.tokens)
+    assert found == template(text) == fingerprint(read, plain)
+    assert plain == sql_tokens.normalised(read.tokens)
     assert len(found) == 32
     assert int(found, 16) >= 0
 
