@@ -109,14 +109,15 @@ def build_week(log: Log, week: date) -> Week:
     terms = asked.features.tfidf_vocab_size
     feature_sets.build(log.engine, week, folder / "sample", labelled, folder / "features", terms, history)
     found = Week(log, week, folder, labelled)
-    found.zero_cost.write_text(_free(log, [log.days[day] for day in window]).to_json(), encoding="utf-8")
+    found.zero_cost.write_text(_free(log, week).to_json(), encoding="utf-8")
     return found
 
 
-def _free(log: Log, days: list[LabelledDay]) -> zero_cost.ZeroCostCategories:
-    kept, dropped = [path for day in days for path in (day.light, day.heavy)], [day.dropped for day in days]
-    counts = zero_cost.count_categories(log.engine, kept, dropped)
-    return zero_cost.judge(counts, dropped_heavy=zero_cost.count_dropped_heavy(log.engine, dropped))
+def _free(log: Log, week: date) -> zero_cost.ZeroCostCategories:
+    splits = sampling.split_days(week)
+    days = {day: log.days[day] for day in splits.days}
+    files = {day: zero_cost.LabelledFiles((each.light, each.heavy), each.dropped) for day, each in days.items()}
+    return zero_cost.judge_week(log.engine, files, splits).categories
 
 
 def _labelled(

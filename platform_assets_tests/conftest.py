@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# A busy machine is no fault of what is tested.
+settings.register_profile("no_clock", deadline=None)
+settings.load_profile("no_clock")
 pytest_plugins = ["platform_assets_tests.postgres", "platform_assets_tests.lake_stores"]
 VISITED = "points of failure visited"
 # The files that take longest, longest first: begun last, one of them would keep a worker busy while the others are idle.

@@ -1,4 +1,4 @@
-"""The JSON documents of a model folder: one way to write them, and one to read the document that says which form the folder has.
+"""JSON documents of what programs write: one way to write them, and one to read the document that says which form a folder has.
 
 What does not belong here: which documents a folder has, and what they say.
 """
@@ -16,10 +16,12 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_versioned(path: Path, version: int, *, noun: str, program: str, error: type[Exception]) -> dict[str, Any]:
+def read_versioned(
+    path: Path, version: int, *, noun: str, program: str, error: type[Exception], again: str = "train it again"
+) -> dict[str, Any]:  # fmt: skip
     """What a document says whose `version` must be this one; raises `error`.
 
-    `noun` is what the folder holds that the document lies in, `program` what writes such folders.
+    `noun` is what the folder holds that the document lies in, `program` what writes such folders, `again` how to have it written.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -30,9 +32,9 @@ def read_versioned(path: Path, version: int, *, noun: str, program: str, error: 
             f"{path.parent} has no {path.name}: it is no {noun}, or not a whole one; name a folder that {program} wrote"
         ) from None
     except ValueError as reason:
-        raise error(f"{path} cannot be read ({reason}): copy the model again, or train it again") from None
+        raise error(f"{path} cannot be read ({reason}): copy it again, or {again}") from None
     if document.get("version") != version:
         raise error(
-            f"{path.parent} has version {document.get('version')} of a {noun}, this code reads {version}: train it again"
+            f"{path.parent} has version {document.get('version')} of a {noun}, this code reads {version}: {again}"
         )
     return document

@@ -26,7 +26,10 @@ _NO_RANGES, _PIECE_BYTES = "non-partial response", 4 * 1024 * 1024
 
 
 class RangeReader(io.RawIOBase):
-    """`fetch(start, end)` gives the bytes from start to before end; `size` is the file's, in bytes."""
+    """`fetch(start, end)` gives the bytes from start to before end; `size` is the file's, in bytes.
+
+    A read raises StoreUnreachable when fewer bytes come.
+    """
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
         super().__init__()
@@ -84,7 +87,8 @@ class RangeReader(io.RawIOBase):
     def _whole(self, start: int, end: int) -> bytes:
         found = self._fetch(start, end)
         if len(found) != end - start:
-            raise OSError(f"{len(found)} bytes came where {end - start} were asked for")
+            # Not an OSError: that is what a reader of files says of a damaged one, which no later try mends.
+            raise StoreUnreachable(f"{len(found)} bytes came where {end - start} were asked for: run it again")
         return found
 
 

@@ -45,6 +45,11 @@ class Recorded:
     summary: Mapping[str, Any]
     """Its whole numbers are logged; `rows` is one of them."""
 
+    @property
+    def days(self) -> str:
+        """What was replayed, for a title."""
+        return f"the week up to {self.dataset_version}"
+
     def tags(self) -> dict[str, str]:
         """By which its MLflow run is found again."""
         named = {"dataset_version": self.dataset_version, "digest": self.digest, "task": "replay"}
@@ -52,7 +57,7 @@ class Recorded:
 
     def pictures(self) -> dict[str, bytes]:
         """File name -> PNG."""
-        return pictures(self.means, self.dataset_version, self.compared)
+        return pictures(self.means, self.days, self.compared)
 
     def keep(self, step: Step) -> Run:
         """One run in the tracking server and one row of exp.offline_replay_results for these scores, whoever asks how often."""
@@ -105,15 +110,15 @@ def run_program(
         raise
 
 
-def pictures(means: Means, dataset_version: str, compared: Sides) -> dict[str, bytes]:
-    """File name -> PNG."""
+def pictures(means: Means, days: str, compared: Sides) -> dict[str, bytes]:
+    """File name -> PNG. `days` are what was replayed."""
     from platform_assets.core.verdict_plots import means_plot
 
     named = {
         f"candidate: version {compared.candidate.version}": means["candidate"],
         f"baseline: version {compared.baseline.version}": means["baseline"],
     }
-    return {"replay.png": means_plot(named, f"Replay of the week up to {dataset_version}, means over the same rows")}
+    return {"replay.png": means_plot(named, f"Replay of {days}, means over the same rows")}
 
 
 def table(means: Means) -> str:

@@ -93,7 +93,7 @@ def automation_sensors(
     `long_tags` go on the runs of `long` alone (`dagster/max_runtime`: a replay of a large model takes longer than what an
     instance allows a run). Two sensors, because one's tags go on every run that it starts: a daily run that hangs would be
     left its place for days. The price is a second tick. Nothing else comes apart: the conditions here ask for recorded
-    events and runs under way upstream, never for what the same tick is about to request there.
+    events and runs under way upstream, never for what the same tick is about to request in the other sensor's assets.
     """
     if not long:
         return [_automation_sensor(f"{location}_automation", dg.AssetSelection.all(), {})]

@@ -172,7 +172,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Analysis(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked at beside."""
 
-    enabled: Annotated[bool, Meta(description="Draw the plots and profiles; off is faster.")] = True
+    enabled: Annotated[bool, Meta(description="Draw the pictures of a training; off is faster.")] = True
 
 
 class Configuration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

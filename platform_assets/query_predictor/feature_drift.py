@@ -50,8 +50,8 @@ _DAY = np.timedelta64(1, "D")
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one number has moved. `own`: the largest of a week of the reference
-    against the rest of it, of what is history and of scores whose days are known; else 0."""
+    """How far one number has moved. `own`: the largest of a week of the reference against the rest of it, of what is history;
+    else 0."""
 
     name: str
     psi: float
@@ -115,19 +115,15 @@ def compare(reference: SplitFeatures, current: Sequence[SplitFeatures]) -> Drift
     return Drift(tuple(distances), len(reference), rows)
 
 
-def score_drift(
-    reference: Values, current: Values, weight: NDArray[np.float64] | None = None,
-    created: NDArray[np.datetime64] | None = None,
-) -> Distance:  # fmt: skip
-    """The drift of a model's scores; `weight` and `created` are those of the reference's rows, where it is sampled.
+def score_drift(reference: Values, current: Values) -> Distance:
+    """The drift of a model's scores, every row as good as another.
 
     Take rows as reference that the model was not grown on: on those its scores are farther apart. Raises ValueError for no rows.
     """
     if not len(reference) or not len(current):
         raise ValueError(f"no distance between {len(reference)} and {len(current)} scores; give one or more of each")
-    weights = (np.ones(len(reference)) if weight is None else weight, np.ones(len(current)))
-    weeks = np.zeros(len(reference), np.int64) if created is None else _weeks(created)
-    return _distance(SCORE, (reference, current), weights, weeks)
+    weights = np.ones(len(reference)), np.ones(len(current))
+    return _distance(SCORE, (reference, current), weights, np.zeros(len(reference), np.int64))
 
 
 def judge(drift: Drift) -> Outcome:

@@ -29,10 +29,12 @@ from platform_assets.query_predictor import (
     context_features,
     feature_texts,
     features,
+    features_document,
     history,
     history_values,
     sql_counts,
     sql_features,
+    sql_periods,
     sql_tokens,
     sql_tree,
     text_rows,
@@ -45,7 +47,8 @@ from platform_assets.query_predictor.history import HistoryOptions
 from platform_assets.query_predictor.sql_features import ParseStatus
 
 _MODULES = (
-    context_features, feature_texts, features, history, sql_counts, sql_features, sql_tokens, sql_tree, text_rows, text_terms,
+    context_features, feature_texts, features, features_document, history, sql_counts, sql_features, sql_periods,
+    sql_tokens, sql_tree, text_rows, text_terms,
 )  # fmt: skip
 CODE_VERSION = "-".join(
     (
@@ -108,6 +111,7 @@ def build(
             _write_numbers(sample / f"{split}.parquet", sums, texts, text_of[split], options, folder / f"{split}.npy")
             _write_terms(texts, text_of[split], folder, split)
             _write_rows(sample / f"{split}.parquet", texts, text_of[split], train_templates, folder, split)
+        features_document.write(folder, week)
         report = _report(folder, texts, text_of)
     return BuiltFeatures(folder, report)
 

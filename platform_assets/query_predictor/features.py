@@ -67,7 +67,7 @@ TABLES = _table("tables and joins", 12, """
 """)  # fmt: skip
 
 FILTERS = _table("where", 10, """
-    where_clauses          | clauses    | WHERE clauses; FILTER (WHERE ...) is none.
+    period_days            | days       | From the earliest to the latest date that the text names, or its longest INTERVAL if longer; missing without.
     unfiltered_selects     | selects    | SELECTs that read a stored table without a WHERE.
     where_predicates       | predicates | Comparisons, IN, LIKE, BETWEEN, IS and EXISTS below a WHERE, subqueries included.
     where_equalities       | predicates | = below a WHERE.

@@ -1,9 +1,10 @@
 """What the query predictor's gate demands: the product's requirements, and a cost that is not worse than the active version's.
 
 The requirements (`requirements`) are judged on the replayed days with the frozen threshold, whatever the active version does. The
-cost of a query is what its mistake costs, 100 for a missed heavy one and 1 for a false alarm where nothing else is configured; it
-may be a twentieth above the active version's. Queries of one template hang together. The verdict is the worse of both. From replay
-scores alone; what does not belong here: scores (`replay_sides`), records (`core.replay_record`).
+cost of a query is what its mistake costs, 100 for a missed heavy one and 1 for a false alarm where nothing else is configured, and
+its part of what is let by beside the rows; it may be a twentieth above the active version's. Queries of one template hang together.
+The verdict is the worse of both. From replay scores alone; what does not belong here: scores (`replay_sides`), records
+(`core.replay_record`).
 """
 
 from __future__ import annotations
@@ -27,19 +28,26 @@ METRICS = (
     *(Metric(name, 0.0, higher_is_better=False, gated=False) for name in ("missed", "false_alarm", "routed")),
 )
 # Half a percent more of all queries missed: among four slices an equal candidate's noise hardly ever proves that.
-SLICE_FLOOR = -0.5
+SLICE_MISSED = 0.005
 Columns = Mapping[str, NDArray]
 _SOURCES = (comparison, gate, statistics, verdict, evaluation, ranking_metrics, requirements, routing, zero_cost)
 CODE_VERSION = transform.code_version(Path(__file__), *(Path(str(module.__file__)) for module in _SOURCES))
 
 
-def thresholds(rows: int, templates: int) -> Thresholds:
-    """The gate's thresholds; below the standard ones they are called demo, and every verdict says so."""
+def thresholds(rows: int, templates: int, cost_fn: float) -> Thresholds:
+    """The gate's thresholds; below the standard ones they are called demo, and every verdict says so.
+
+    `cost_fn` is what a missed query costs in the scores: the floor of a slice is in their unit.
+    """
     standard = Thresholds()
     lowered = rows < standard.minimum_rows or templates < standard.minimum_clusters
     name = "demo" if lowered else standard.name
     return Thresholds(
-        name=name, minimum_rows=rows, minimum_clusters=templates, slice_floor=SLICE_FLOOR, cluster="template"
+        name=name,
+        minimum_rows=rows,
+        minimum_clusters=templates,
+        slice_floor=-SLICE_MISSED * cost_fn,
+        cluster="template",
     )
 
 

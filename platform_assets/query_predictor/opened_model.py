@@ -1,6 +1,6 @@
-"""A model folder opened to be asked: its trees as ONNX, threshold, vocabulary and zero-cost categories, all of one model.
+"""A model folder opened to be asked: its trees as ONNX, threshold, vocabulary, history and zero-cost categories, all of one model.
 
-What does not belong here: the history that serving starts from, and routes (`router`); what the folder's files are (`model_files`).
+What does not belong here: routes of single queries (`router`); what the folder's files are (`model_files`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from platform_assets.query_predictor import onnx_model, text_terms, zero_cost
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.model_files import ModelError, read_config
 from platform_assets.query_predictor.onnx_model import OnnxModel
-from platform_assets.query_predictor.split_features import NUMBERS
+from platform_assets.query_predictor.split_features import HISTORY, NUMBERS
 from platform_assets.query_predictor.text_terms import TermWeights
 from platform_assets.query_predictor.threshold import Threshold
 from platform_assets.query_predictor.zero_cost import ZeroCostCategories
@@ -24,12 +25,14 @@ PREDICTION = ("threshold", "columns", "trees", "week", "fingerprint")
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """What answers, without history."""
+    """What answers."""
 
     config: dict[str, Any]
     model: OnnxModel
     threshold: Threshold
     terms: TermWeights
+    history: HistorySnapshot
+    """The only one that it ever serves with."""
     zero_cost: ZeroCostCategories
 
     @classmethod
@@ -41,7 +44,8 @@ class OpenedModel:
         try:
             free = ZeroCostCategories.from_json((folder / zero_cost.NAME).read_text(encoding="utf-8"))
             terms = TermWeights.from_json((folder / text_terms.NAME).read_text(encoding="utf-8"))
-            found = cls(config, OnnxModel(folder / onnx_model.NAME), Threshold.read(folder), terms, free)
+            model, history = OnnxModel(folder / onnx_model.NAME), HistorySnapshot.open(folder / HISTORY)
+            found = cls(config, model, Threshold.read(folder), terms, history, free)
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{folder} is no whole query predictor ({error}): copy it again, or train it again"

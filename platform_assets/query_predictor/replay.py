@@ -4,7 +4,8 @@
         --zero_cost FILE --output FOLDER [--baseline rule|FOLDER] [--online_route REGEX]
 
 `--features`, `--sample` and `--zero_cost` are of the evaluated week, `--model` and `--model_features` of the week before. Either
-policy decides as it is served. The same inputs give the same scores again. What they decide is `query_predictor.judgement`'s.
+policy decides as it is served, a model by the history that it has, which is as old as the model (`replay_history`). The same inputs
+give the same scores again. What they decide is `query_predictor.judgement`'s.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ def _asked(opened: Opened, online: re.Pattern[str]) -> tuple[ReplayRows, dict[st
     from platform_assets.query_predictor import replay_rows, replay_sides
 
     models, train = [each for each in (opened.candidate, opened.baseline) if each], opened.trained_on.splits["train"]
-    rows = replay_rows.read(opened.week, opened.sample, [each.terms for each in models], online, train)
-    decided = [replay_sides.of_model(each, rows, place, opened.counted) for place, each in enumerate(models)]
-    baseline = decided[1] if opened.baseline else replay_sides.of_rule(rows)
-    return rows, {"candidate": decided[0], "baseline": baseline}
+    known = [replay_rows.Memory(each.terms, each.history) for each in models]
+    rows = replay_rows.read(opened.week, opened.sample, known, online, train)
+    candidate, *others = (replay_sides.of_model(each, rows, place, opened.counted) for place, each in enumerate(models))
+    baseline = others[0] if others else replay_sides.of_rule(rows, candidate.queries.dropped_heavy)
+    return rows, {"candidate": candidate, "baseline": baseline}
 
 
 def _open(options: argparse.Namespace, scratch: Path) -> Opened:
@@ -113,6 +115,8 @@ def _told(options: argparse.Namespace, opened: Opened, rows: ReplayRows, sides: 
         "tables": {**summary["tables"], "feature_drift": moved.features.document()["features"]},
         "week": rows.week.isoformat(), "model_week": opened.candidate.week.isoformat(),
         "cost_fn": frozen.cost_fn, "cost_fp": frozen.cost_fp, "online_route": options.online_route,
+        "odd_online_routes": rows.odd_routes,
+        "history": {name: each.document() for name, each in zip(sides, rows.histories, strict=False)},
         "prediction": {name: side.prediction for name, side in sides.items()},
     }  # fmt: skip
     text = json.dumps(summary, indent=2, sort_keys=True, allow_nan=False)

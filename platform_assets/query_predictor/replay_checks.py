@@ -12,10 +12,11 @@ from platform_assets.query_predictor.zero_cost import SHARE_LIMIT
 
 # Every module of the program that decides a number of the scores or of the summary; a test compares them with what is imported.
 SOURCES = (
-    "replay.py", "replay_rows.py", "replay_sides.py", "replay_tables.py", "replay_summary.py", "replay_drift.py", "opened_model.py",
+    "replay.py", "replay_rows.py", "replay_history.py", "replay_sides.py", "replay_tables.py", "replay_summary.py", "replay_drift.py",
+    "opened_model.py", "history.py", "history_snapshot.py", "history_values.py",
     "weekly_replay.py", "judgement.py", "evaluation.py", "requirements.py", "routing.py", "query_baselines.py",
     "ranking_metrics.py", "feature_drift.py", "split_features.py", "features.py", "threshold.py", "zero_cost.py", "onnx_model.py",
-    "sql_tokens.py", "text_terms.py",
+    "sql_tokens.py", "text_terms.py", "features_document.py",
 )  # fmt: skip
 CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in SOURCES))
 

@@ -6,7 +6,7 @@ chosen and nothing was grown. What does not belong here: distances and limits (`
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class Moved:
         """For the summary; single features are a table of their own."""
         told = {name: value for name, value in self.features.document().items() if name != "features"}
         score = {} if self.score is None else {
-            **asdict(self.score), "limit": self.score.limit, "is_beyond": self.score.is_beyond,
+            "name": self.score.name, "psi": self.score.psi, "js": self.score.js, "noise": self.score.noise,
+            "limit": self.score.limit, "is_beyond": self.score.is_beyond,
             "reference_rows": len(self.before), "current_rows": len(self.now),
         }  # fmt: skip
         return {"feature_drift": told, "score_drift": score}
@@ -52,6 +53,6 @@ def measure(candidate: OpenedModel, trained_on: WeekFeatures, week: WeekFeatures
     held = trained_on.splits["validation"]
     held = held.part(~np.isin(held.category.astype(str), sorted(candidate.zero_cost.safe)))
     before, now = replay_sides.scores_of(candidate, held), side.scores[side.queries.reach].astype(np.float32)
-    score = feature_drift.score_drift(before, now, created=held.created) if len(before) and len(now) else None
+    score = feature_drift.score_drift(before, now) if len(before) and len(now) else None
     drift = feature_drift.compare(trained_on.splits["train"], [week.splits[name] for name in SPLITS])
     return Moved(drift, score, before, now)

@@ -66,7 +66,7 @@ def cost(columns: Columns, rankings: Sequence[str], threshold: Threshold, title:
     figure = blank(4.2)
     axes = figure.subplots()
     heavy, reach = columns["is_heavy"].astype(bool), judgement.queries_of(columns, CANDIDATE).reach
-    before = threshold.cost_fn * int((heavy & ~reach).sum())
+    before = threshold.cost_fn * judgement.queries_of(columns, CANDIDATE).free_heavy
     for side, color in zip(rankings, (BLUE, ORANGE, GREY, PURPLE), strict=False):
         scores = judgement.number(columns, side, "score")[reach]
         sent, missed, false_alarms = cuts(scores, heavy[reach])

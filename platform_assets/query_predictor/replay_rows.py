@@ -1,8 +1,8 @@
 """The queries that a replay asks about: validation and test rows of a week's features, with what each text and session say beside.
 
-The 95 numbers are the features' own. Terms are not: each model has a vocabulary, by which the sample's texts are weighed here, every
-different text once. Rows are whole in memory, a kilobyte or less each; texts are not. What does not belong here: asking a model
-(`replay_sides`).
+The 78 numbers of text and session are the features' own. Terms and history are not: each model has a vocabulary, by which the
+sample's texts are weighed here, every different text once, and one snapshot of history (`replay_history`). Rows are whole in memory, a
+kilobyte or less each; texts are not. What does not belong here: asking a model (`replay_sides`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from platform_assets.query_predictor import sql_tokens, text_terms
+from platform_assets.query_predictor import replay_history, sql_tokens, text_terms
+from platform_assets.query_predictor.features import BASE_FEATURE_COUNT
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
+from platform_assets.query_predictor.replay_history import ServedHistory
 from platform_assets.query_predictor.split_features import SplitFeatures, WeekFeatures
 from platform_assets.query_predictor.text_terms import TermWeights
 
@@ -28,11 +31,20 @@ SPLITS = ("validation", "test")
 HEAVY, LIGHT = "heavy", "light"
 _BATCH = 16_384
 _COLUMNS = ("queryId", "textHash", "query", "clientInfo")
+CANDIDATE = 0
+"""The judged model's place among those that are asked."""
 Texts = NDArray[np.int64]
 
 
 class ReplayError(ValueError):
     """Inputs that cannot be replayed together; the message names the remedy."""
+
+
+class Memory(NamedTuple):
+    """What a model knows of words and of the past, as of its own week."""
+
+    terms: TermWeights
+    history: HistorySnapshot
 
 
 @dataclass(frozen=True)
@@ -50,12 +62,17 @@ class ReplayRows:
     """R rows, the older split first. `text_of` [R] is each row's text in every TextTerms."""
 
     features: SplitFeatures
+    """With the history of each row's own day, which is that of no model."""
     week: date
     query_id: NDArray[Any]
     text_of: Texts
     vocabularies: tuple[TextTerms, ...]
+    histories: tuple[ServedHistory, ...]
+    """By model, as the vocabularies."""
     online: NDArray[Any]
     """[R] what an online router decided: heavy, light, or None where nothing says."""
+    odd_routes: int
+    """Rows with a decision that is neither."""
 
     def __len__(self) -> int:
         return len(self.query_id)
@@ -65,20 +82,25 @@ class ReplayRows:
         """The 14 days, also those without a query."""
         return [self.week + timedelta(days=number) for number in range(-7, 7)]
 
-    def asked(self, vocabulary: int) -> SplitFeatures:
-        """The rows as a model of that vocabulary is asked."""
-        found = self.vocabularies[vocabulary]
+    def served(self, model: int) -> SplitFeatures:
+        """The rows with what that model knows of the past, without terms."""
+        own = self.features.numbers[:, :BASE_FEATURE_COUNT]
+        return replace(self.features, numbers=np.concatenate([own, self.histories[model].values], axis=1))
+
+    def asked(self, model: int) -> SplitFeatures:
+        """The rows as that model is asked."""
+        found = self.vocabularies[model]
         counts = np.diff(found.indptr)[self.text_of]
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         places = np.arange(indptr[-1]) + np.repeat(found.indptr[self.text_of] - indptr[:-1], counts)
         data, indices = found.weights[places], found.columns[places]
-        return replace(self.features, data=data, indices=indices, indptr=indptr, terms=found.terms)
+        return replace(self.served(model), data=data, indices=indices, indptr=indptr, terms=found.terms)
 
 
 def read(
-    week: WeekFeatures, sample: Path, vocabularies: Sequence[TermWeights], online: re.Pattern[str], train: SplitFeatures
+    week: WeekFeatures, sample: Path, models: Sequence[Memory], online: re.Pattern[str], train: SplitFeatures
 ) -> ReplayRows:
-    """The rows of a week's features, with the texts of the sample that they were made from.
+    """The rows of a week's features, with the texts and sessions of the sample that they were made from; the judged model first.
 
     `online` is searched in clientInfo, and its group is heavy or light. A template is seen when `train` has it, the split that the
     judged model was grown on. Raises ReplayError where the two folders are not of one sample, or hold no row.
@@ -86,13 +108,15 @@ def read(
     joined = _joined([week.splits[name] for name in SPLITS])
     if not len(joined):
         raise ReplayError(f"{week.folder} holds no validation and no test row: replay a week with queries")
-    texts = _Texts(vocabularies)
-    ids, text_of, decided = texts.read([sample / f"{name}.parquet" for name in SPLITS], online)
+    texts, files = _Texts([each.terms for each in models]), [sample / f"{name}.parquet" for name in SPLITS]
+    ids, text_of, decided = texts.read(files, online)
     _require_one_sample(week, sample, ids)
+    sessions = _batches(files, replay_history.COLUMNS)
+    histories = replay_history.as_served(joined, sessions, [each.history for each in models])
     seen = np.isin(joined.template.astype(str), np.unique(train.template.astype(str)))
     return ReplayRows(
         replace(joined, seen_template=seen), week.week, np.array(ids, object), np.array(text_of, np.int64),
-        texts.tables(), np.array(decided, object),
+        texts.tables(), histories, np.array(decided, object), texts.odd_routes,
     )  # fmt: skip
 
 
@@ -121,16 +145,17 @@ class _Texts:
 
     def __init__(self, vocabularies: Sequence[TermWeights]) -> None:
         self._vocabularies = vocabularies
+        self.odd_routes = 0
         self._number_of: dict[str, int] = {}
         self._lengths, self._columns, self._weights = ([array(kind) for _ in vocabularies] for kind in "qif")
 
     def read(self, files: Sequence[Path], online: re.Pattern[str]) -> tuple[list[str], array[int], list[str | None]]:
         """Of each row its id, its text's number, and what an online router decided."""
         ids, text_of, decided = list[str](), array("q"), list[str | None]()
-        for batch in _batches(files):
+        for batch in _batches(files, _COLUMNS):
             ids += batch["queryId"].to_pylist()
             text_of.extend(self._number(*each) for each in _texts_of(batch))
-            decided += [_decision(each, online) for each in batch["clientInfo"].to_pylist()]
+            decided += [self._decision(each, online) for each in batch["clientInfo"].to_pylist()]
         return ids, text_of, decided
 
     def tables(self) -> tuple[TextTerms, ...]:
@@ -144,6 +169,17 @@ class _Texts:
                 self._vocabularies, self._lengths, self._columns, self._weights, strict=True
             )
         )  # fmt: skip
+
+    def _decision(self, client_info: str | None, pattern: re.Pattern[str]) -> str | None:
+        found = pattern.search(client_info) if client_info else None
+        if found is None:
+            return None
+        decision = str(found[1]).lower()
+        if decision in (HEAVY, LIGHT):
+            return decision
+        # Anybody may write anything there: it must not be in the way of a week's verdict.
+        self.odd_routes += 1
+        return None
 
     def _number(self, key: str, text: Any) -> int:
         number = self._number_of.get(key)
@@ -166,26 +202,14 @@ def _texts_of(batch: pa.RecordBatch) -> Iterator[tuple[str, Any]]:
     return zip(batch["textHash"].to_pylist(), batch["query"], strict=True)
 
 
-def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+def _batches(files: Sequence[Path], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     for path in files:
         try:
             with pq.ParquetFile(path) as file:
-                if missing := set(_COLUMNS) - set(file.schema_arrow.names):
+                if missing := set(columns) - set(file.schema_arrow.names):
                     raise pa.ArrowInvalid(f"it lacks {', '.join(sorted(missing))}")
-                yield from file.iter_batches(_BATCH, columns=list(_COLUMNS), use_threads=False)
+                yield from file.iter_batches(_BATCH, columns=list(columns), use_threads=False)
         except (OSError, pa.ArrowInvalid) as error:
             raise ReplayError(
                 f"{path} cannot be read ({error}): name a folder of query_predictor/training_sample"
             ) from None
-
-
-def _decision(client_info: str | None, pattern: re.Pattern[str]) -> str | None:
-    found = pattern.search(client_info) if client_info else None
-    if found is None:
-        return None
-    decision = str(found[1]).lower()
-    if decision not in (HEAVY, LIGHT):
-        raise ReplayError(
-            f"--online_route {pattern.pattern} found {found[1]!r} in clientInfo; its group must be {HEAVY} or {LIGHT}"
-        )
-    return decision

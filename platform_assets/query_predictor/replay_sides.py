@@ -1,7 +1,10 @@
 """How each of the two policies decides the rows of a replay: a model as it is served, or the rule that routes without one.
 
-A model's scores are those of its ONNX in float32, one thread, behind its own zero-cost categories. The rule stands alone: nothing is
-routed before it. What does not belong here: where rows come from (`replay_rows`), what the decisions are worth (`judgement`).
+A model's scores are those of its ONNX in float32, one thread, of its own vocabulary and history, behind its own zero-cost categories.
+The rule stands alone: nothing is routed before it. Heavy queries that are no row have no text to ask about: a model lets those of its
+safe categories by, and the rule is held to let the candidate's by. It routes long texts and many joins, and these are statements such
+as DESCRIBE; so both recalls are of the same heavy queries, and neither side gains by them. What does not belong here: where rows come
+from (`replay_rows`), what the decisions are worth (`judgement`).
 """
 
 from __future__ import annotations
@@ -35,21 +38,21 @@ class Side:
     """How an answer is computed, as its version's defaults say it; nothing of the rule."""
 
 
-def of_model(opened: OpenedModel, rows: ReplayRows, vocabulary: int, counted: ZeroCostCategories) -> Side:
+def of_model(opened: OpenedModel, rows: ReplayRows, place: int, counted: ZeroCostCategories) -> Side:
     """`counted` are the log's counts of the week: of them those heavy queries that are no row, and that the model's safe categories
     let by. Raises ReplayError for a model that was made with days that are replayed."""
     _require_unseen(opened, rows)
     safe = sorted(opened.zero_cost.safe)
     dropped = counted.dropped_heavy_on(rows.days, safe)
     queries = Queries(rows.features.is_heavy, np.isin(rows.features.category.astype(str), safe), dropped)
-    scores = scores_of(opened, rows.asked(vocabulary))
+    scores = scores_of(opened, rows.asked(place))
     routed = opened.threshold.routes(scores) & queries.reach
     return Side(MODEL, scores.astype(np.float64), routed, queries, opened.prediction)
 
 
-def of_rule(rows: ReplayRows) -> Side:
-    """The rule as version 0 of the policy has it."""
-    queries = Queries(rows.features.is_heavy, np.zeros(len(rows), bool))
+def of_rule(rows: ReplayRows, dropped_heavy: int) -> Side:
+    """The rule as version 0 of the policy has it; `dropped_heavy` are the candidate's."""
+    queries = Queries(rows.features.is_heavy, np.zeros(len(rows), bool), dropped_heavy)
     return Side(RULE, query_baselines.rule(rows.features), query_baselines.follows_rule(rows.features), queries, {})
 
 

@@ -83,6 +83,10 @@ def table(summary: Mapping[str, Any]) -> str:
             f"{side} ({told['policy']}): recall {_share(told['recall'])}, routed {_share(told['routed_share'])}, cost "
             f"{told['cost']:.4f} a query, requirements {told['requirements']['outcome']}"
         )
+    for side, told in summary["history"].items():
+        lines.append(
+            f"{side}'s history: of {told['snapshot']}, {told['mean_days']:.1f} days old on average, {told['max_days']} at most"
+        )
     for name, shares in summary["headline"].items():
         lines.append(f"{name}: " + ", ".join(f"{who} {_share(share)}" for who, share in shares.items()))
     return "\n".join(lines)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.query_predictor import query_baselines
-from platform_assets.query_predictor.replay_rows import ReplayRows
+from platform_assets.query_predictor.replay_rows import CANDIDATE, ReplayRows
 from platform_assets.query_predictor.replay_sides import Side
 
 SEEN, UNSEEN = "seen", "unseen"
@@ -21,7 +21,7 @@ SEEN, UNSEEN = "seen", "unseen"
 
 def table_of(rows: ReplayRows, sides: dict[str, Side], cost_fn: float, cost_fp: float) -> pa.Table:
     """`sides` by name, candidate and baseline; both pay the same for a mistake."""
-    split = rows.features
+    split, known = rows.features, rows.served(CANDIDATE)
     days = split.created.astype("datetime64[D]")
     # The first day that numpy knows was a Thursday.
     mondays = days - (days.astype(np.int64) + 3) % 7
@@ -34,7 +34,8 @@ def table_of(rows: ReplayRows, sides: dict[str, Side], cost_fn: float, cost_fp: 
         "slice_week": pa.array(mondays.astype(str), pa.string()),
         "is_heavy": pa.array(split.is_heavy),
         "online_route": pa.array(rows.online, pa.string()),
-        **{f"{name}_score": pa.array(rank(split)) for name, rank in query_baselines.BASELINES.items()},
+        # What ranks by history has the candidate's, as old as the candidate has it.
+        **{f"{name}_score": pa.array(rank(known)) for name, rank in query_baselines.BASELINES.items()},
     }
     for name, side in sides.items():
         columns |= _of_side(name, side, split.is_heavy, cost_fn, cost_fp)
@@ -54,8 +55,8 @@ def _of_side(name: str, side: Side, is_heavy: np.ndarray, cost_fn: float, cost_f
         "routed": side.routed,
         "missed": missed,
         "false_alarm": false_alarm,
-        "cost": cost_fn * missed + cost_fp * false_alarm,
-        # Heavy queries beside all rows that it lets by: the same on each.
+        # Heavy queries beside all rows that it lets by are missed as well: the same on each row, as is what they cost.
+        "cost": cost_fn * missed + cost_fp * false_alarm + cost_fn * side.queries.dropped_heavy / max(1, len(is_heavy)),
         "dropped_heavy": np.full(len(is_heavy), side.queries.dropped_heavy, np.int64),
     }
     return {f"{name}_{column}": pa.array(values) for column, values in found.items()}

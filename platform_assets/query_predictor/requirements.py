@@ -2,7 +2,8 @@
 
 Recall counts end to end, what the zero-cost stage misses included, and must be certain: its one-sided 95 % lower bound (Clopper and
 Pearson 1934) must reach .98. Fewer than 149 heavy queries cannot show that: inconclusive, unless even the upper bound lies below
-.98. It would be trivial alone, since routing everything has recall 1 and costs less than routing nothing: the routed share has a
+.98. Of 149 or more, a recall that is observed below .98 fails: what missed the requirement is not given the benefit of chance.
+Recall would be trivial alone, since routing everything has recall 1 and costs less than routing nothing: the routed share has a
 limit, and must not exceed what the template's history needs for the same recall. The bounds take queries for independent; repeats
 of one template say less than their count. What does not belong here: choosing a threshold.
 """
@@ -30,7 +31,7 @@ class Check(Requirement):
     """One requirement. One that does not block warns."""
 
     def outcome(self) -> Outcome:
-        """As a check of an asset: undecided is not passed, and only what is proven is in the way."""
+        """As a check of an asset: undecided is not passed, and warns."""
         is_warning = not self.blocks or self.status == "inconclusive"
         numbers = {"status": self.status, "value": self.value, "limit": self.limit}
         return Outcome(self.name, self.status == "pass", self.reason, numbers, is_warning)

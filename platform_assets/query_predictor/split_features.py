@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from platform_assets.core.folders import remedy
-from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
+from platform_assets.query_predictor import features_document
+from platform_assets.query_predictor.features_document import ASSET, NUMBERS, FeaturesError
 
-NUMBERS = (*BASE_NAMES, *HISTORICAL_NAMES)
 SPLITS = ("train", "validation", "test")
 TERMS, HISTORY = "tfidf.json", "history"
-ASSET = "query_predictor/features"
 ROW_COLUMNS = (
     "queryId", "is_heavy", "weight", "template", "category", "createTime", "parse_status", "seen_template",
 )  # fmt: skip
@@ -36,10 +35,6 @@ ROW_COLUMNS = (
 CHUNK = 16_384
 Rows = NDArray[np.int64]
 Matrix = NDArray[np.float32]
-
-
-class FeaturesError(ValueError):
-    """A features folder that is not whole or contradicts itself; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +108,8 @@ class WeekFeatures:
     """All splits of a week, and how their columns are called."""
 
     folder: Path
+    week: date
+    """Its Monday."""
     splits: dict[str, SplitFeatures]
     term_names: tuple[str, ...]
 
@@ -121,29 +118,32 @@ class WeekFeatures:
         """C names: those of the table of features, then the terms as `term select`."""
         return (*NUMBERS, *(f"term {term}" for term in self.term_names))
 
-    @property
-    def week(self) -> date:
-        """The Monday of the last day that any split holds."""
-        newest = max(split.created.max() for split in self.splits.values() if len(split))
-        last = datetime.fromtimestamp(newest.astype("datetime64[s]").astype(np.int64).item(), UTC).date()
-        return last - timedelta(days=last.weekday())
-
 
 def read_week(folder: Path) -> WeekFeatures:
     """A week's features; numbers stay on disk until they are asked for. Raises FeaturesError."""
+    terms, week = _terms(folder), features_document.read(folder)
+    if not (folder / HISTORY).is_dir():
+        raise FeaturesError(f"{folder} holds no folder {HISTORY}: {remedy(folder / HISTORY, ASSET)}")
+    return WeekFeatures(folder, week, {name: _split(folder, name, len(terms)) for name in SPLITS}, terms)
+
+
+def read_split(folder: Path, name: str) -> SplitFeatures:
+    """One split of a folder, which need not hold the others. Raises FeaturesError."""
+    terms = _terms(folder)
+    features_document.read(folder)
+    return _split(folder, name, len(terms))
+
+
+def _terms(folder: Path) -> tuple[str, ...]:
     try:
-        terms = tuple(json.loads((folder / TERMS).read_text(encoding="utf-8"))["terms"])
+        return tuple(json.loads((folder / TERMS).read_text(encoding="utf-8"))["terms"])
     except FileNotFoundError:
         raise FeaturesError(f"{folder} holds no {TERMS}: name a folder of {ASSET}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise _unreadable(folder / TERMS, error) from None
-    if not (folder / HISTORY).is_dir():
-        raise FeaturesError(f"{folder} holds no folder {HISTORY}: {remedy(folder / HISTORY, ASSET)}")
-    return WeekFeatures(folder, {name: read_split(folder, name, len(terms)) for name in SPLITS}, terms)
 
 
-def read_split(folder: Path, name: str, terms: int) -> SplitFeatures:
-    """One split of a folder. Raises FeaturesError."""
+def _split(folder: Path, name: str, terms: int) -> SplitFeatures:
     data, indices, indptr = (_array(folder / f"{name}_tfidf_{part}.npy") for part in ("data", "indices", "indptr"))
     columns, numbers = _row_columns(folder / f"{name}_rows.parquet"), _array(folder / f"{name}.npy")
     found = SplitFeatures(name, numbers, data, indices, indptr, terms, **columns)

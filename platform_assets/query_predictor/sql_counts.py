@@ -95,7 +95,6 @@ class Walk:
             counts["nested_with_depth"] = max(counts["nested_with_depth"], region.withs + 1)
             return Region(region.selects, region.withs + 1, region.is_filtered)
         is_clause = start.parent.__class__ is not exp.Filter
-        counts["where_clauses"] += is_clause
         return Region(region.selects, region.withs, region.is_filtered or is_clause)
 
     def finish(self) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from platform_assets.query_predictor import sql_tokens, sql_tree
+from platform_assets.query_predictor import sql_periods, sql_tokens, sql_tree
 from platform_assets.query_predictor.features import QUERY_TYPE, SQL_NAMES, TEXT
 from platform_assets.query_predictor.sql_counts import Counts
 from platform_assets.query_predictor.sql_tokens import Tokens
@@ -60,7 +60,7 @@ _FIRST_WORDS = {
 }
 # What tokens tell of a text that has no tree.
 _BY_TOKEN = {
-    "joins": (TokenType.JOIN,), "unnests": (TokenType.UNNEST,), "where_clauses": (TokenType.WHERE,),
+    "joins": (TokenType.JOIN,), "unnests": (TokenType.UNNEST,),
     "selects": (TokenType.SELECT,), "likes": (TokenType.LIKE, TokenType.ILIKE), "group_bys": (TokenType.GROUP_BY,),
     "havings": (TokenType.HAVING,), "windows": (TokenType.OVER,), "conditionals": (TokenType.CASE,),
     "intersects_excepts": (TokenType.INTERSECT, TokenType.EXCEPT),
@@ -79,6 +79,7 @@ def featurise_tokens(text: str, read: Tokens) -> SqlRow:
     shape = sql_tokens.shape(read.types)
     counts, status = _structure(read, shape)
     counts |= _text_counts(text, read, shape) | _query_type(read)
+    counts["period_days"] = sql_periods.period_days(read)
     counts["parse_status"] = status
     return SqlRow(np.array([counts[name] for name in SQL_NAMES], np.float32), status)
 

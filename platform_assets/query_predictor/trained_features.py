@@ -5,18 +5,19 @@ What does not belong here: the distances (`feature_drift`), who acts on them (th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from platform_assets.core.lake import Address, Lake, Revision
 from platform_assets.core.quality import Outcome
-from platform_assets.query_predictor import feature_drift
-from platform_assets.query_predictor.split_features import ASSET, TERMS, FeaturesError, SplitFeatures, read_split
-from platform_assets.query_predictor.text_terms import TermWeights
+from platform_assets.query_predictor import feature_drift, features_document
+from platform_assets.query_predictor.features_document import ASSET, FeaturesError
+from platform_assets.query_predictor.split_features import TERMS, SplitFeatures, read_split
 
 MODEL_ASSET = "query_predictor/model"
+Sound = Callable[[Revision], bool]
 
 
 @dataclass(frozen=True)
@@ -28,25 +29,29 @@ class Compared:
     picture: bytes | None = None
 
 
-def newest_trained(lake: Lake, weeks: Iterable[str]) -> tuple[str, Revision] | None:
-    """Of the weeks, newest first, the first that has a model, and the features that this was trained on."""
+def newest_trained(lake: Lake, weeks: Iterable[str], is_sound: Sound) -> tuple[str, Revision] | None:
+    """Of the weeks, newest first, the first that has a sound model, and the features that this was trained on."""
     for week in weeks:
-        if model := lake.current(Address(MODEL_ASSET, week)):
+        model = lake.current(Address(MODEL_ASSET, week))
+        if model is not None and is_sound(model):
             read = next(each for each in model.lineage.inputs if each.asset == ASSET)
             return week, lake.revision(Address(read.asset, read.partition), read.digest)
     return None
 
 
-def compare(lake: Lake, weeks: Iterable[str], test: SplitFeatures, scratch: Path) -> Compared:
-    """A week's test split, its newest days, beside the train split of the newest model of `weeks`."""
-    found = newest_trained(lake, weeks)
+def compare(lake: Lake, weeks: Iterable[str], test: SplitFeatures, scratch: Path, is_sound: Sound) -> Compared:
+    """A week's test split, its newest days, beside the train split of the newest model of `weeks`.
+
+    `is_sound` tells of a model's revision whether its checks passed: one that failed neither serves nor is compared with.
+    """
+    found = newest_trained(lake, weeks, is_sound)
     if found is None:
-        return _nothing("no earlier week has a model: nothing to compare with")
+        return _nothing("no earlier week has a model that passed its checks: nothing to compare with")
     week, revision = found
     try:
         reference = fetch_split(lake, revision, "train", scratch)
     except FeaturesError as error:
-        # Of a release with other features, say. Its model is not served with these either: a new one must be trained.
+        # Of a release with other features, say. Its model is not served with these either: a new one is trained at once.
         return _nothing(f"the features that the model of {week} was trained on cannot be compared: {error}", week)
     drift = feature_drift.compare(reference, [test])
     outcome, document = feature_drift.judge(drift), {**drift.document(), "against": week}
@@ -60,14 +65,15 @@ def fetch_split(lake: Lake, revision: Revision, name: str, scratch: Path) -> Spl
     """One split of published features; no other is fetched. Raises FeaturesError."""
     scratch.mkdir(parents=True, exist_ok=True)
     for file in revision.data_files:
-        if file.name == TERMS or file.name.startswith((f"{name}.", f"{name}_")):
+        if file.name in (TERMS, features_document.NAME) or file.name.startswith((f"{name}.", f"{name}_")):
             target = scratch / file.name
             target.unlink(missing_ok=True)
             target.symlink_to(lake.fetch(revision, file.name, scratch / "fetched").absolute())
-    terms = TermWeights.from_json((scratch / TERMS).read_text(encoding="utf-8"))
-    return read_split(scratch, name, len(terms))
+    return read_split(scratch, name)
 
 
 def _nothing(reason: str, week: str | None = None) -> Compared:
-    document = {"against": week, "beyond": [], "is_beyond_limit": False, "reason": reason}
+    """Urgent, for people, where there is a model and nothing is known of how far the week is from it."""
+    urgent = reason if week else ""
+    document = {"against": week, "beyond": [], "is_beyond_limit": False, "reason": reason, "urgent": urgent}
     return Compared(Outcome(feature_drift.NAME, week is None, reason, {"beyond": 0}, True), document)

@@ -3,8 +3,9 @@
     python -m platform_assets.query_predictor.training --features FOLDER --zero_cost FILE --output FOLDER
 
 Trees are grown on the sampled train days and stopped by the validation days, on which the threshold is chosen too, and frozen; the
-test days are only judged. Minutes at most: a killed training begins anew, and writes the same model. What does not belong here: what
-is read (`training_inputs`), trees (`classifier`), what is written (`training_output`), the registry (`registration`).
+zero-cost categories were judged on both. The test days choose nothing, and judge all of it. Minutes at most: a killed training
+begins anew, and writes the same model. What does not belong here: what is read (`training_inputs`), trees (`classifier`), what is
+written (`training_output`), the registry (`registration`).
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ _SOURCES = (
     "training.py", "training_inputs.py", "training_options.py", "training_output.py", "split_features.py", "features.py",
     "classifier.py", "cross_validation.py", "folds.py", "threshold.py", "ranking_metrics.py", "evaluation.py",
     "query_baselines.py", "requirements.py", "routing.py", "zero_cost.py", "onnx_model.py", "model_files.py", "model_plots.py",
+    "features_document.py",
 )  # fmt: skip
 LIBRARIES = ("xgboost-cpu", "numpy", "onnxmltools", "skl2onnx", "onnxruntime")
 """Those whose next version may compute other numbers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,17 @@ from platform_assets.query_predictor import judgement, registration, replay, rep
 
 
 class Recorded(replay_record.Recorded):
-    """One finished replay of a query predictor."""
+    """One finished replay of a query predictor; its dataset is named by the Monday of the newer week."""
 
     model = registration.MODEL
     columns = {"offline_eval_score": judgement.MINUS_COST}
     clusters = "templates"
+
+    @property
+    def days(self) -> str:
+        """What was replayed, for a title."""
+        first, last = (date.fromisoformat(self.dataset_version) + timedelta(days=number) for number in (-7, 6))
+        return f"the 14 days from {first} to {last}"
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,10 @@ class WeeklyReplay:
         sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
         features, week = self.inputs.features, self.step.partition
         told = replay_record.run_program(self.step, replay.PROGRAM, self._words(sides), sides, week, features.digest)
+        if told["week"] != week:
+            raise ValueError(
+                f"the features of {week} say that they are of {told['week']}: materialise {features.address.asset} of {week} again"
+            )
         # Its tables by day and feature lie beside the scores: a manifest is read whenever a revision is looked up.
         summary = {name: value for name, value in told.items() if name != "tables"}
         outcomes, beside = (

@@ -3,7 +3,8 @@
 A category is safe when the upper confidence bound of its heavy rate (Clopper and Pearson 1934, one-sided) is below 1 %, and
 the safe ones together may hold, again at their upper bound, .2 % of all heavy queries. A rate alone would not do: a category with
 a fifth of the traffic and .9 % heavy holds 9 % of all heavy queries. The bounds take queries for independent; a template that
-repeats itself says less than its count. What does not belong here: telling a text's category (`categories`).
+repeats itself says less than its count. A week's categories are judged on its train and validation days alone: the test days show
+what the choice is worth. What does not belong here: telling a text's category (`categories`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor.categories import FREE_CANDIDATES
+
+if TYPE_CHECKING:
+    from platform_assets.query_predictor.sampling import Splits
 
 NAME = "zero_cost_categories.json"
 CONFIDENCE = 0.95
@@ -28,7 +32,7 @@ LEAST_QUERIES = 300
 
 @dataclass(frozen=True)
 class CategoryCount:
-    """What the log holds of a category."""
+    """What the days that categories are judged on hold of one."""
 
     queries: int
     heavy: int
@@ -51,7 +55,7 @@ class ZeroCostCategories:
 
     categories: Mapping[str, JudgedCategory] = field(default_factory=dict)
     heavy: int = 0
-    """Heavy queries of all categories."""
+    """Heavy queries of all categories, on the days that they are judged on."""
     safe_heavy: int = 0
     """Those of them in safe categories: missed, and counted as false negatives."""
     safe_share_upper_bound: float = 1.0
@@ -59,7 +63,7 @@ class ZeroCostCategories:
     confidence: float = CONFIDENCE
     dropped_heavy: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Day (ISO) -> category -> heavy queries that are no row of any sample, as their query type is left out: where the category is
-    safe the router lets them by, and whoever counts what it misses must add them."""
+    safe the router lets them by, and whoever counts what it misses must add them. Test days are there too: nothing is judged by it."""
 
     @property
     def safe(self) -> frozenset[str]:
@@ -107,6 +111,22 @@ class ZeroCostCategories:
         return found
 
 
+@dataclass(frozen=True)
+class LabelledFiles:
+    """The rows of one labelled day: kept ones, and those dropped with their reasons."""
+
+    kept: Sequence[Path]
+    dropped: Path
+
+
+@dataclass(frozen=True)
+class JudgedWeek:
+    """A week's categories, and how many heavy queries, of all categories, its test days hold: they judged nothing."""
+
+    categories: ZeroCostCategories
+    test_heavy: int
+
+
 def upper_bound(heavy: int, queries: int, confidence: float = CONFIDENCE) -> float:
     """One-sided upper bound of a rate after `heavy` of `queries` (Clopper and Pearson); 1 where nothing was seen."""
     if not 0 <= heavy <= queries:
@@ -147,6 +167,26 @@ def judge(
     }
     share = upper_bound(missed, total, confidence) if taken else 0.0
     return ZeroCostCategories(judged, total, missed, share, confidence, dropped_heavy or {})
+
+
+def judge_week(engine: Engine, days: Mapping[date, LabelledFiles], splits: Splits) -> JudgedWeek:
+    """The categories as the train and validation days show them; heavy queries that no sample has are counted on every day.
+
+    A category chosen on the test days too would be safe there by its choice, and what it lets by would be told too small.
+    """
+    known, test = (
+        _count_days(engine, [days[day] for day in part if day in days])
+        for part in ((*splits.train, *splits.validation), splits.test)
+    )
+    dropped = count_dropped_heavy(engine, [each.dropped for each in days.values()])
+    return JudgedWeek(judge(known, dropped_heavy=dropped), sum(count.heavy for count in test.values()))
+
+
+def _count_days(engine: Engine, days: Sequence[LabelledFiles]) -> dict[str, CategoryCount]:
+    """Nothing where the configuration's dates leave no day of a split."""
+    if not days:
+        return {}
+    return count_categories(engine, [path for day in days for path in day.kept], [day.dropped for day in days])
 
 
 def count_categories(engine: Engine, labelled: Sequence[Path], dropped: Sequence[Path]) -> dict[str, CategoryCount]:

@@ -60,9 +60,7 @@ def test_a_folder_without_the_document_is_refused_and_so_is_a_file(tmp_path: Pat
 @pytest.mark.parametrize("content", [b"", b"{", b'{"version": 2', b"\xff\xfe", b"[]", b'"version"', b"2", b"null"])
 def test_a_document_that_cannot_be_read_is_refused_by_its_path(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "form.json").write_bytes(content)
-    with pytest.raises(
-        FolderError, match=r"form\.json cannot be read \(.+\): copy the model again, or train it again$"
-    ):
+    with pytest.raises(FolderError, match=r"form\.json cannot be read \(.+\): copy it again, or train it again$"):
         read(tmp_path)
 
 

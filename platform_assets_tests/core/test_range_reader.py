@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,9 +62,23 @@ def test_small_neighbours_come_with_one_request_and_large_pieces_alone() -> None
     assert asked == [(0, AHEAD_BYTES), (4 * AHEAD_BYTES, 6 * AHEAD_BYTES)]
 
 
-def test_an_answer_that_is_too_short_is_an_error() -> None:
-    with pytest.raises(OSError, match="2 bytes came where 5 were asked for"):
+def test_an_answer_that_is_too_short_is_a_store_that_is_away_and_no_damaged_file() -> None:
+    with pytest.raises(StoreUnreachable, match="2 bytes came where 5 were asked for: run it again"):
         RangeReader(lambda start, end: b"ab", 5).read()
+
+
+def test_a_parquet_reader_passes_an_answer_that_is_too_short_on_as_it_is() -> None:
+    written = io.BytesIO()
+    pq.write_table(pa.table({"a": list(range(100_000))}), written, compression="none")
+    content, is_short = written.getvalue(), False
+
+    def fetch(start: int, end: int) -> bytes:
+        return content[start : end - 1 if is_short else end]
+
+    with pq.ParquetFile(RangeReader(fetch, len(content))) as file:
+        is_short = True
+        with pytest.raises(StoreUnreachable, match="bytes came where"):
+            file.read()
 
 
 @pytest.fixture(params=["folder", "rclone", "moto"])

@@ -167,18 +167,21 @@ def test_a_weeks_sample_is_split_by_time_and_keeps_every_heavy_query(
     assert revision.lineage.code_version == sampling.CODE_VERSION
 
 
-def test_categories_count_every_labelled_row_of_the_days_dropped_ones_too(
+def test_categories_count_every_labelled_row_of_train_and_validation_days_dropped_ones_too(
     platform: QueryPlatform, days_run: dg.ExecuteInProcessResult
 ) -> None:
     found = zero_cost.ZeroCostCategories.from_json(
         platform.file(ZERO_COST_CATEGORIES, WEEK, zero_cost.NAME).read_text()
     )
-    expected = counted_directly(DAYS)
-    censored = sum(platform.revision(LABELLED_QUERIES, day).lineage.details["reasons"]["censored"] for day in DAYS)
+    judged = DAYS[:37]
+    expected = counted_directly(judged)
+    censored = sum(platform.revision(LABELLED_QUERIES, day).lineage.details["reasons"]["censored"] for day in judged)
     assert (
         sum(each.queries for each in found.categories.values()) == sum(rows[0] for rows in expected.values()) - censored
     )
     assert found.heavy >= sum(rows[2] for rows in expected.values())
+    told = platform.revision(ZERO_COST_CATEGORIES, WEEK).lineage
+    assert (told.details["days"], told.details["judged_days"], len(told.inputs)) == (44, 37, 44)
     assert not found.safe, "a hundred heavy queries cannot show that a category holds less than .2 % of them"
 
 

@@ -228,17 +228,37 @@ def test_the_first_week_of_a_sample_has_no_model_of_the_week_before() -> None:
     assert calendar.get_partition_keys() == [NEXT]
 
 
+def test_features_that_a_late_day_made_anew_are_not_those_of_the_model_and_do_not_stop_its_replay(
+    copied: QueryPlatform,
+) -> None:
+    trained, before = copied.revision(FEATURES, WEEK), copied.revision(REPLAY_SCORES, NEXT)
+    files = {file.name: copied.file(FEATURES, WEEK, file.name) for file in trained.data_files}
+    [name] = [each for each in files if each.endswith("history.json")]
+    later = copied.folder / "later.json"
+    later.write_bytes(files[name].read_bytes() + b" ")
+    copied.lake.publish_files(address(FEATURES, WEEK), {**files, name: later}, trained.lineage)
+    assert copied.revision(FEATURES, WEEK).digest != trained.digest
+    copied.succeed(NEXT, REPLAY_SCORES)
+    after = copied.revision(REPLAY_SCORES, NEXT)
+    assert after.digest == before.digest
+    assert trained.as_input() in after.lineage.inputs
+
+
 def test_a_missing_model_and_inputs_of_others_are_refused_by_name(copied: QueryPlatform) -> None:
     def refused() -> str:
         return reason_of_failure(copied.materialize(NEXT, REPLAY_SCORES))
 
+    reasons = {
+        MODEL: "does not name the query_predictor/features that it was trained on",
+        FEATURES: "was made from another query_predictor/training_sample than the current one",
+    }
     for asset, week, source in ((MODEL, WEEK, FEATURES), (FEATURES, NEXT, TRAINING_SAMPLE)):
         revision, name = copied.revision(asset, week), asset.to_user_string()
         files = {file.name: copied.file(asset, week, file.name) for file in revision.data_files}
         others = tuple(each for each in revision.lineage.inputs if each.asset != source.to_user_string())
         copied.lake.publish_files(address(asset, week), files, replace(revision.lineage, inputs=others))
         reason = refused()
-        assert f"{name} of {week} was made from another {source.to_user_string()} than the current one" in reason
+        assert f"{name} of {week} {reasons[asset]}" in reason
         assert f"materialise {name} of {week} again" in reason
         copied.lake.publish_files(address(asset, week), files, revision.lineage)
     (copied.folder / "lake" / address(MODEL, WEEK).path / "manifest.json").unlink()

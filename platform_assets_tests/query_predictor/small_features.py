@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
+from platform_assets.query_predictor import features_document
+from platform_assets.query_predictor.features_document import NUMBERS
 from platform_assets.query_predictor.training_options import TrainingOptions
 from platform_assets.query_predictor.zero_cost import CategoryCount, judge
 
-NUMBERS = (*BASE_NAMES, *HISTORICAL_NAMES)
 WEEK = date(2026, 2, 16)
 TERMS = ("from", "group", "join", "lineitem", "orders", "region", "select", "sum", "where")
 DAYS = {"train": (44, 30), "validation": (14, 7), "test": (7, 7)}
@@ -61,6 +61,7 @@ def write_week(
         _write_split(target, name, count, np.random.default_rng([seed, place]), heavy_odds)
     weights = {"terms": TERMS, "idf": [1.0 + 0.1 * place for place in range(len(TERMS))]}
     (target / "tfidf.json").write_text(json.dumps(weights))
+    features_document.write(target, WEEK)
     write_history(target / "history")
     counts = {"select": (90_000, 2_000), "show": (20_000, 0)} if free is None else dict(free)
     judged = judge({name: CategoryCount(*count) for name, count in counts.items()})

@@ -1,4 +1,4 @@
-"""A made-up week of features to train on, and the week after it to replay, with the sample that its texts are in."""
+"""A made-up week of features to train on, and the week after it to replay, with the sample that its texts and sessions are in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from platform_assets.query_predictor import onnx_model, replay, sql_tokens, text_terms, training
-from platform_assets.query_predictor.split_features import NUMBERS
+from platform_assets.query_predictor import (
+    features_document,
+    history,
+    onnx_model,
+    replay,
+    sql_tokens,
+    text_terms,
+    training,
+)
+from platform_assets.query_predictor.features import BASE_FEATURE_COUNT, HISTORICAL_FEATURE_COUNT
+from platform_assets.query_predictor.features_document import NUMBERS
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.text_cache import text_hash
 from platform_assets.query_predictor.text_terms import TermWeights
 from platform_assets_tests.query_predictor.small_features import TERMS, WEEK, MadeUpWeek, write_week
@@ -25,6 +35,7 @@ from platform_assets_tests.query_predictor.small_features import TERMS, WEEK, Ma
 BEFORE = WEEK - timedelta(days=7)
 SPLITS = ("validation", "test")
 ONLINE = '{{"source": "route={}"}}'
+USERS = ("ann", "bob", "new")
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,33 @@ def write_replayed(folder: Path, rows: Mapping[str, int] | None = None, seed: in
 
 
 def earlier(features: Path, days: int) -> None:
-    """The same rows, created some days before."""
+    """The same rows, created some days before, of the week before; its snapshot knows users, and the templates of train days."""
+    week = features_document.read(features) - timedelta(days=days)
+    features_document.write(features, week)
+    remember(features / "history", week + timedelta(days=7))
     for path in features.glob("*_rows.parquet"):
         table = pq.read_table(path)
         place = table.column_names.index("createTime")
         moved = pc.call_function("subtract", [table["createTime"], pa.scalar(timedelta(days=days), pa.duration("us"))])
         pq.write_table(table.set_column(place, "createTime", moved), path)
+
+
+def remember(folder: Path, day: date) -> None:
+    """Make a made-up snapshot that of another day, which knows two users and sixty templates."""
+    content = json.loads((folder / history.NAME).read_text())
+    content |= {"day": day.isoformat(), "as_of": datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat()}
+    (folder / history.NAME).write_text(json.dumps({**content, "all": {"queries": 1400, "heavy": 60, "failed": 9}}))
+    users = pq.read_table(folder / "users.parquet")
+    known: dict[str, list[Any]] = {name: [5, 6] for name in users.column_names[1:]}
+    pq.write_table(pa.table({"name": list(USERS[:2]), **known}, users.schema), folder / "users.parquet")
+    templates = pq.read_table(folder / "templates.parquet")
+    known = {
+        "queries": [20] * 60,
+        "heavy": [place // 3 for place in range(60)],
+        "last_cpu": [1.0 * place for place in range(60)],
+    }
+    names = [f"{place:032x}" for place in range(60)]
+    pq.write_table(pa.table({"name": names, **known}, templates.schema), folder / "templates.parquet")
 
 
 def write_sample(folder: Path, features: Path, client_info: Callable[[int], str | None] = lambda row: None) -> None:
@@ -85,6 +117,8 @@ def write_sample(folder: Path, features: Path, client_info: Callable[[int], str 
         columns = {
             "queryId": ids, "query": texts, "textHash": [text_hash(text).hex() for text in texts],
             "clientInfo": pa.array([client_info(row) for row in range(len(ids))], pa.string()),
+            "user": [USERS[row % 3] for row in range(len(ids))], "catalog": ["hive"] * len(ids),
+            "schema": pa.nulls(len(ids), pa.string()),
         }  # fmt: skip
         pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 
@@ -92,13 +126,19 @@ def write_sample(folder: Path, features: Path, client_info: Callable[[int], str 
 def slow_scores(week: ReplayedWeek, model: Path) -> list[float]:
     """What a model says of the replayed rows, asked one by one, each text read for itself."""
     terms = TermWeights.from_json((model / text_terms.NAME).read_text())
-    asked, found = onnx_model.OnnxModel(model / onnx_model.NAME), []
+    asked, past = onnx_model.OnnxModel(model / onnx_model.NAME), HistorySnapshot.open(model / "history")
+    found: list[float] = []
     for name in SPLITS:
         numbers = np.load(week.week.features / f"{name}.npy")
-        for row, text in zip(numbers, pq.read_table(week.sample / f"{name}.parquet")["query"].to_pylist(), strict=True):
-            weighed = terms.row(text_terms.words(sql_tokens.read(text)))
+        told = pq.read_table(week.week.features / f"{name}_rows.parquet").to_pylist()
+        sessions = pq.read_table(week.sample / f"{name}.parquet").to_pylist()
+        for row, session, each in zip(numbers, sessions, told, strict=True):
+            weighed = terms.row(text_terms.words(sql_tokens.read(session["query"])))
             dense = np.zeros((1, len(NUMBERS) + len(terms)), np.float32)
             dense[0, : len(NUMBERS)] = row
+            if each["createTime"].date() >= past.day:
+                key = (session["user"], session["catalog"], session["schema"], each["template"])
+                dense[0, BASE_FEATURE_COUNT : BASE_FEATURE_COUNT + HISTORICAL_FEATURE_COUNT] = past.features(*key)
             dense[0, len(NUMBERS) + weighed.columns] = weighed.weights
             found.append(float(asked.scores(dense)[0]))
     return found

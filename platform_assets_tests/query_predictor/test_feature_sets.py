@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,6 +101,16 @@ def test_training_reads_what_is_built(built) -> None:
     assert not list(made.folder.glob("*.bin"))
 
 
+def test_the_folder_says_its_week_and_its_columns(built, tmp_path: Path) -> None:
+    _, made = built
+    document = json.loads((made.folder / "features.json").read_text())
+    assert document == {"version": 1, "week": WEEK.isoformat(), "numbers": [*BASE_NAMES, *HISTORICAL_NAMES]}
+    quiet = make_week(tmp_path, rows=40)
+    write_split(quiet.sample / "test.parquet", [])
+    found = read_week(build(quiet, tmp_path, vocabulary=0).folder)
+    assert (len(found.splits["test"]), found.week) == (0, WEEK)
+
+
 def test_base_features_and_terms_are_those_of_the_text(built) -> None:
     week, made = built
     cache, found = TextCache(), read_week(made.folder)
@@ -169,7 +180,7 @@ def test_the_files_are_the_same_whatever_the_chunks_and_whatever_ended_later(
     again = build(later, tmp_path, vocabulary=12, options=HistoryOptions(timedelta(hours=1)))
     names = sorted(path.name for path in made.folder.glob("*.npy"))
     assert len(names) == 12
-    for name in (*names, "tfidf.json"):
+    for name in (*names, "tfidf.json", "features.json"):
         assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
 
 

@@ -19,7 +19,7 @@ from platform_assets.query_predictor import judgement, requirements
 from platform_assets.query_predictor.routing import share_to_catch
 
 ROWS, TEMPLATES = 12_000, 600
-LIMITS = judgement.thresholds(1000, 250)
+LIMITS = judgement.thresholds(1000, 250, 100.0)
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -142,10 +142,32 @@ def test_a_slice_in_which_much_more_is_missed_blocks(tmp_path: Path) -> None:
     assert {each.value for each in verdict.slices if each.blocks} >= {"unseen"}
 
 
+@pytest.mark.parametrize("cost_fn", [5.0, 100.0, 400.0])
+def test_a_slices_floor_is_half_a_percent_more_missed_whatever_a_miss_costs(tmp_path: Path, cost_fn: float) -> None:
+    def misses(every: int) -> Change:
+        def change(columns: dict[str, Any]) -> None:
+            heavy = columns["is_heavy"]
+            columns["slice_template"] = np.where(np.arange(ROWS) % 60 < 30, "unseen", "seen")
+            unseen = heavy & (columns["slice_template"] == "unseen")
+            with_decisions(columns, "baseline", heavy)
+            with_decisions(columns, "candidate", heavy & ~(unseen & (np.arange(ROWS) % every == 0)))
+            for side in ("candidate", "baseline"):
+                columns[f"{side}_cost"] = cost_fn * columns[f"{side}_missed"]
+
+        return change
+
+    limits = judgement.thresholds(1000, 250, cost_fn)
+    blocked = {}
+    for name, every in (("few", 6000), ("many", 60)):
+        verdict = judge(scores(tmp_path, misses(every)), limits)
+        blocked[name] = {each.value for each in verdict.slices if each.blocks and each.dimension == "template"}
+    assert blocked == {"few": set(), "many": {"unseen"}}
+
+
 def test_few_templates_are_no_pass_unless_the_thresholds_say_demo(tmp_path: Path) -> None:
     path = scores(tmp_path, lambda columns: columns.update(cluster=[f"t{row % 60}" for row in range(ROWS)]))
     assert judge(path).outcome == "inconclusive"
-    limits = judgement.thresholds(300, 50)
+    limits = judgement.thresholds(300, 50, 100.0)
     assert (limits.name, judge(path, limits).outcome) == ("demo", "pass")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_assets.core.lake import Address, Lake, Lineage
 from platform_assets.core.settings import Settings
 from platform_assets.query_predictor.assets import common, jobs, policy_version, replay_scores
 from platform_assets.query_predictor.assets.common import FEATURES, MODEL, POLICY_VERSION, REPLAY_SCORES
@@ -59,6 +61,27 @@ def test_both_are_requested_by_themselves_and_run_as_one_job(graph: dg.Definitio
     job = graph.resolve_job_def(jobs.JUDGEMENT)
     assert job.asset_layer.executable_asset_keys == {REPLAY_SCORES, POLICY_VERSION}
     assert job.tags["dagster/max_runtime"] == jobs.LONG["dagster/max_runtime"]
+
+
+def test_a_model_is_replayed_with_the_features_that_it_names_whatever_was_published_since(tmp_path: Path) -> None:
+    lake, file = Lake(str(tmp_path / "lake")), tmp_path / "features.json"
+    features, model = (Address(key.to_user_string(), "2025-07-14") for key in (FEATURES, MODEL))
+    published = []
+    for text in ("first", "of a late day"):
+        file.write_text(text)
+        made = Lineage(inputs=(), code_version="1", run_id="run", details={})
+        published.append(lake.publish_files(features, {file.name: file}, made).revision)
+    for inputs in ((published[0].as_input(),), ()):
+        trained = Lineage(inputs=inputs, code_version="1", run_id="run", details={})
+        revision = lake.publish_files(model, {file.name: file}, trained).revision
+        if inputs:
+            assert replay_scores.trained_on(lake, revision, "replay").digest == published[0].digest
+            assert lake.current(features) == published[1] != published[0]
+        else:
+            with pytest.raises(
+                dg.Failure, match=r"was trained on: materialise query_predictor/model of 2025-07-14 again"
+            ):
+                replay_scores.trained_on(lake, revision, "replay")
 
 
 def test_what_finds_an_online_router_is_left_to_the_program_unless_it_is_given() -> None:

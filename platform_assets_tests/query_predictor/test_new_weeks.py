@@ -22,6 +22,11 @@ from platform_assets.query_predictor.definitions import build
 WEEKS = [(date(2025, 7, 14) + timedelta(weeks=number)).isoformat() for number in range(6)]
 SETTINGS = replace(Settings.from_environment({}), trino_retrain_weeks=3)
 WITHIN = {"against": None, "beyond": [], "is_beyond_limit": False}
+UNLIKE = {
+    **WITHIN,
+    "against": WEEKS[0],
+    "urgent": "the features that the model of 2025-07-14 was trained on cannot be compared",
+}
 BEYOND = {"against": WEEKS[0], "beyond": [f"feature_{number}" for number in range(7)], "is_beyond_limit": True}
 
 
@@ -102,6 +107,14 @@ def test_a_week_that_drifted_does_not_wait_for_the_gap(platform: Platform) -> No
     assert platform.tick() == []
     platform.publish(WEEKS[2], drift=BEYOND)
     assert platform.tick() == [WEEKS[2]]
+
+
+def test_a_week_with_other_features_than_the_model_knows_does_not_wait_for_the_gap(platform: Platform) -> None:
+    platform.publish(WEEKS[0])
+    assert platform.tick() == [WEEKS[0]]
+    platform.publish(WEEKS[1], drift=UNLIKE)
+    assert platform.tick() == [WEEKS[1]]
+    assert sensors._drifted(UNLIKE) == UNLIKE["urgent"]
 
 
 def test_the_reason_names_the_features_that_drifted_and_the_model_they_drifted_from() -> None:

@@ -12,12 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from platform_assets.query_predictor import (
-    judgement,
-    replay,
-    replay_drift,
-    replay_figures,
-)
+from platform_assets.query_predictor import judgement, replay, replay_drift, replay_figures, replay_summary
+from platform_assets.query_predictor.features import HISTORICAL_NAMES
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.query_baselines import fingerprint, rule
 from platform_assets.query_predictor.split_features import NUMBERS, read_week
 from platform_assets.query_predictor.threshold import Threshold
@@ -26,6 +23,7 @@ from platform_assets_tests.query_predictor.small_replay import (
     BEFORE,
     ONLINE,
     SPLITS,
+    USERS,
     ReplayedWeek,
     slow_scores,
     spoilt,
@@ -134,11 +132,34 @@ def test_the_headline_is_the_least_share_at_that_recall_for_each_ranking(
     assert observed["candidate"] == pytest.approx((np.searchsorted(caught, needed) + 1) / 2000, abs=0.01)
     assert observed["candidate"] < observed["fingerprint"]
     assert summary["headline"]["routed_share_at_certified_recall"]["candidate"] >= observed["candidate"]
-    splits = [read_week(week.week.features).splits[name] for name in SPLITS]
-    apart = [fingerprint(split) for split in splits]
+
+
+def test_templates_history_ranks_by_what_the_candidate_knows_of_the_past(
+    week: ReplayedWeek, rows: dict[str, np.ndarray]
+) -> None:
+    past, known = HistorySnapshot.open(week.model / "history"), read_week(week.week.features).splits
+    queries, rate, user_rate = (
+        HISTORICAL_NAMES.index(name) for name in ("template_queries", "template_heavy_rate", "user_heavy_rate")
+    )
+    ranked = []
+    for place, template in enumerate(rows["cluster"][900:]):
+        found = past.features(USERS[place % 3], "hive", None, template)
+        ranked.append((found[rate] if found[queries] > 0 else found[user_rate], found[user_rate]))
+    places = {pair: place for place, pair in enumerate(sorted(set(ranked)))}
     # Ranked together: the order within each split is the one that it has alone.
-    for part, alone in zip(np.split(rows["fingerprint_score"], [len(apart[0])]), apart, strict=True):
-        assert (np.argsort(part, kind="stable") == np.argsort(alone, kind="stable")).all()
+    alone = [fingerprint(known["validation"]), np.array([places[pair] for pair in ranked])]
+    for part, expected in zip(np.split(rows["fingerprint_score"], [900]), alone, strict=True):
+        assert (np.argsort(part, kind="stable") == np.argsort(expected, kind="stable")).all()
+
+
+def test_the_summary_tells_how_old_the_history_was(summary: dict[str, Any]) -> None:
+    told = summary["history"]
+    assert list(told) == ["candidate"], "the rule asks no history"
+    days = [number * 7 // 1100 for number in range(1100)]
+    assert told["candidate"] == {
+        "snapshot": WEEK.isoformat(), "rows_of_snapshot": 1100, "mean_days": pytest.approx(sum(days) / 2000), "max_days": 6,
+    }  # fmt: skip
+    assert f"candidate's history: of {WEEK}, 1.6 days old on average, 6 at most" in replay_summary.table(summary)
 
 
 def test_pictures_scores_and_summary_are_there_and_name_how_each_side_answered(
@@ -192,19 +213,32 @@ def test_heavy_queries_that_are_no_row_count_as_missed_where_the_models_own_cate
     assert found["candidate"]["dropped_heavy"] == 3
     assert found["candidate"]["missed"] == summary["candidate"]["missed"] + 3
     assert found["candidate"]["missed_before_the_model"] == 3
-    assert found["baseline"] == summary["baseline"]
+    # Every row bears its part of them, and the rule is held to let the same by: both recalls are of the same heavy queries.
+    rows = judgement.read(tmp_path / "out" / replay.SCORES)
+    for side in ("candidate", "baseline"):
+        mistakes = 100 * rows[f"{side}_missed"] + rows[f"{side}_false_alarm"]
+        assert rows[f"{side}_cost"] == pytest.approx(mistakes + 100 * 3 / 2000)
+        assert found[side]["cost"] == pytest.approx(summary[side]["cost"] + 0.15)
+        assert (found[side]["heavy"], found[side]["missed"]) == (
+            summary[side]["heavy"] + 3,
+            summary[side]["missed"] + 3,
+        )
 
 
 def test_an_online_router_is_compared_on_the_rows_that_hold_its_decision(
     week: ReplayedWeek, unseen: None, tmp_path: Path
 ) -> None:
     told = ("heavy", "light", None, "HEAVY")
+    # What is neither is no decision, and no reason to give up the week.
+    odd = r"\broute=(\w+)\b"
     write_sample(
         tmp_path / "sample",
         week.week.features,
         lambda row: (told[row % 4] and ONLINE.format(told[row % 4])) or "route=odd",
     )
-    found = replay.replay(week.options(tmp_path / "out", sample=tmp_path / "sample"))["online"]
+    summary = replay.replay(week.options(tmp_path / "out", sample=tmp_path / "sample", online_route=odd))
+    found = summary["online"]
+    assert summary["odd_online_routes"] == sum(row % 4 == 2 for count in (900, 1100) for row in range(count))
     rows = judgement.read(tmp_path / "out" / replay.SCORES)
     expected = [told[row % 4] for count in (900, 1100) for row in range(count)]
     assert rows["online_route"].tolist() == [each and each.lower() for each in expected]
@@ -221,7 +255,7 @@ def test_an_online_router_is_compared_on_the_rows_that_hold_its_decision(
 
 
 def test_without_decisions_of_an_online_router_nothing_is_said_of_one(summary: dict[str, Any]) -> None:
-    assert summary["online"] == {}
+    assert (summary["online"], summary["odd_online_routes"]) == ({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +263,6 @@ def test_without_decisions_of_an_online_router_nothing_is_said_of_one(summary: d
     [
         ({"online_route": "("}, r"--online_route \( is no regular expression"),
         ({"online_route": "route"}, r"--online_route route has no group to hold heavy or light: write it as"),
-        ({"online_route": r"(o\w+)"}, r"found 'odd' in clientInfo; its group must be heavy or light"),
         ({"model": "nowhere"}, r"nowhere has no config.json: it is no query predictor"),
         ({"model_features": "other"}, r"name the features of the model's own week as --model_features"),
         ({"features": "nowhere"}, r"nowhere holds no tfidf.json: name a folder of query_predictor/features"),
@@ -250,9 +283,6 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     week: ReplayedWeek, changes: dict[str, str], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = {name: spoilt(week, name, value, tmp_path) for name, value in changes.items()}
-    if "online_route" in changes:
-        write_sample(tmp_path / "odd", week.week.features, lambda row: "odd")
-        given["sample"] = tmp_path / "odd"
     assert replay.main(week.words(tmp_path / "out", **given)) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert re.search(reason, line)

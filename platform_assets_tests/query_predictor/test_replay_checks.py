@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from platform_assets.core import verdict_plots
+from platform_assets.core.tracking import DatasetReference
 from platform_assets.query_predictor import replay, replay_checks
+from platform_assets.query_predictor.weekly_replay import Recorded
 from platform_assets.query_predictor.weekly_verdict import WeeklyVerdict
 from platform_assets_tests.imported_sources import deciding_sources
 
@@ -60,9 +65,16 @@ def test_heavy_queries_in_safe_categories_warn_when_they_are_surely_more_than_al
 
 
 # What draws, reads the folder's form, or holds constants of others that are in it themselves.
-DECIDES_NOTHING = {
-    "query_predictor": {"replay_figures", "model_plots", "model_files", "feature_drift_plot", "categories"}
+_APART = {
+    "replay_figures",
+    "model_plots",
+    "model_files",
+    "feature_drift_plot",
+    "categories",
+    "configuration",
+    "sampling",
 }
+DECIDES_NOTHING = {"query_predictor": _APART}
 
 
 def test_the_code_version_covers_every_module_that_decides_a_score() -> None:
@@ -77,3 +89,14 @@ def test_what_decides_an_answer_is_compared_with_what_is_served() -> None:
     assert (gate.settings, gate.scores, gate.model.policy) == ("prediction", replay.SCORES, "query_router_policy")
     # The bar is the active version: whoever was promoted since is the one to beat.
     assert gate.model.bar is None
+
+
+def test_the_picture_names_the_days_that_were_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = []
+    monkeypatch.setattr(verdict_plots, "means_plot", lambda named, title: titles.append(title) or b"")
+    compared: Any = SimpleNamespace(candidate=SimpleNamespace(version=2), baseline=SimpleNamespace(version=1))
+    means, week = {"candidate": {"cost": 1.0}, "baseline": {"cost": 2.0}}, date(2026, 2, 16)
+    read = DatasetReference("query_predictor/features/2026-02-16", "d" * 32, "somewhere", 10)
+    recorded = Recorded(compared, week.isoformat(), read, "e" * 32, means, {"rows": 10, "templates": 2})
+    assert set(recorded.pictures()) == {"replay.png"}
+    assert titles == ["Replay of the 14 days from 2026-02-09 to 2026-02-22, means over the same rows"]

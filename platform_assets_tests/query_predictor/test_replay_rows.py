@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from platform_assets.query_predictor import replay, replay_rows, sql_tokens, text_terms
+from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.split_features import WeekFeatures, read_week
 from platform_assets.query_predictor.text_terms import TermWeights
 from platform_assets_tests.query_predictor.test_feature_sets import WEEK, Week, build, make_week
@@ -29,7 +30,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Week, WeekFeatures]:
 def rows(made: tuple[Week, WeekFeatures]) -> replay_rows.ReplayRows:
     week, features = made
     own = TermWeights.from_json((features.folder / text_terms.NAME).read_text())
-    return replay_rows.read(features, week.sample, [own, OTHER], PATTERN, features.splits["train"])
+    past = HistorySnapshot.open(features.folder / "history")
+    models = [replay_rows.Memory(own, past), replay_rows.Memory(OTHER, past)]
+    return replay_rows.read(features, week.sample, models, PATTERN, features.splits["train"])
 
 
 def test_terms_by_the_features_own_vocabulary_are_the_features_to_the_bit(
@@ -75,4 +78,4 @@ def test_rows_in_another_order_than_the_samples_are_refused(made: tuple[Week, We
     with pytest.raises(
         replay_rows.ReplayError, match="name the training_sample that query_predictor/features was made"
     ):
-        replay_rows.read(features, tmp_path, [OTHER], PATTERN, features.splits["train"])
+        replay_rows.read(features, tmp_path, [], PATTERN, features.splits["train"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.sparse import csr_matrix
 
-from platform_assets.query_predictor.split_features import NUMBERS, FeaturesError, read_week
+from platform_assets.query_predictor import features_document
+from platform_assets.query_predictor.split_features import NUMBERS, FeaturesError, read_split, read_week
 from platform_assets_tests.query_predictor.small_features import TERMS, WEEK, MadeUpWeek, write_week
 
 
@@ -33,11 +36,11 @@ def test_dense_rows_are_numbers_and_terms_with_zeros_written_out(week: MadeUpWee
     assert split.dense(chosen[:0]).shape == (0, len(NUMBERS) + len(TERMS))
 
 
-def test_a_week_is_called_by_the_monday_of_its_last_day(week: MadeUpWeek, tmp_path: Path) -> None:
+def test_a_week_whose_newest_days_had_no_query_is_that_week_still(week: MadeUpWeek) -> None:
     found = read_week(week.features)
     assert len(found.splits["test"]) == 0
-    assert found.week < WEEK
-    assert read_week(write_week(tmp_path / "whole").features).week == WEEK
+    assert max(split.created.max() for split in found.splits.values() if len(split)) < np.datetime64(WEEK)
+    assert found.week == WEEK
     assert found.column_names == (*NUMBERS, *(f"term {term}" for term in TERMS))
 
 
@@ -97,3 +100,72 @@ def test_a_folder_that_is_none_is_refused_and_a_pickle_is_never_loaded(week: Mad
     shutil.rmtree(folder / "history")
     with pytest.raises(FeaturesError, match="holds no folder history"):
         read_week(folder)
+
+
+def test_one_split_is_read_without_the_files_of_the_others(week: MadeUpWeek, tmp_path: Path) -> None:
+    folder = damaged(week, tmp_path)
+    for path in [*folder.glob("test*"), *folder.glob("validation*")]:
+        path.unlink()
+    split = read_split(folder, "train")
+    assert (len(split), split.terms) == (len(read_week(week.features).splits["train"]), len(TERMS))
+    with pytest.raises(FeaturesError, match="cannot be read"):
+        read_week(folder)
+
+
+OTHER = {
+    "renamed": ([*NUMBERS[:7], "where_colours", *NUMBERS[8:]], rf"without {NUMBERS[7]}, with where_colours"),
+    "swapped": ([NUMBERS[1], NUMBERS[0], *NUMBERS[2:]], "in another order, or twice"),
+    "fewer": (NUMBERS[6:], rf"without {', '.join(NUMBERS[:5])} and 1 more"),
+    "more": ([*NUMBERS, "moon"], "with moon"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_a_folder_of_a_release_with_other_features_is_refused_whatever_its_arrays_shape(
+    week: MadeUpWeek, tmp_path: Path, case: str
+) -> None:
+    (names, difference), folder = OTHER[case], damaged(week, tmp_path)
+    tell(folder, numbers=list(names))
+    said = rf"other features \({difference}\): materialise query_predictor/features of its week again"
+    for read in (read_week, lambda each: read_split(each, "train")):
+        with pytest.raises(FeaturesError, match=said):
+            read(folder)
+
+
+def test_a_folder_that_says_nothing_of_its_columns_is_refused(week: MadeUpWeek, tmp_path: Path) -> None:
+    folder = damaged(week, tmp_path)
+    (folder / features_document.NAME).unlink()
+    with pytest.raises(
+        FeaturesError, match=r"has no features\.json: .*: materialise query_predictor/features of its week"
+    ):
+        read_week(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"version": 2},
+            "has version 2 of a week of features, this code reads 1: materialise query_predictor/features of",
+        ),
+        ({"week": "2026-02-17"}, "2026-02-17 is no Monday"),
+        ({"week": "soon"}, "soon"),
+        ({"week": None}, "TypeError"),
+        ({"numbers": None}, "TypeError"),
+    ],
+)
+def test_a_document_that_is_none_is_refused(
+    week: MadeUpWeek, tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    folder = damaged(week, tmp_path)
+    tell(folder, **change)
+    with pytest.raises(FeaturesError, match=reason):
+        read_week(folder)
+    (folder / features_document.NAME).write_text("{")
+    with pytest.raises(FeaturesError, match=r"features\.json cannot be read .*: copy it again, or materialise"):
+        read_week(folder)
+
+
+def tell(folder: Path, **change: Any) -> None:
+    path = folder / features_document.NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))

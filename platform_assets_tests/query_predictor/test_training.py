@@ -177,6 +177,20 @@ def test_too_few_heavy_test_queries_leave_it_undecided(tmp_path: Path) -> None:
     result = training.train(none.options(tmp_path / "empty", cv_folds=0))
     assert result.metrics["requirements"] == "inconclusive"
     assert (result.folder / "precision_recall.png").exists()
+    # Nothing is newer than the validation days, and the week is the same.
+    assert json.loads((result.folder / "config.json").read_text())["week"] == WEEK.isoformat()
+    assert result.parameters["dataset_version"] == WEEK.isoformat()
+
+
+def test_features_of_another_release_are_not_trained_on(
+    week: MadeUpWeek, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = shutil.copytree(week.features, tmp_path / "features")
+    document = json.loads((other / "features.json").read_text())
+    (other / "features.json").write_text(json.dumps({**document, "numbers": document["numbers"][::-1]}))
+    assert training.main(words(replace(week.options(tmp_path / "out"), features=other))) == 1
+    said = r"error: .* of a release with other features \(in another order.*materialise query_predictor/features of its"
+    assert re.match(said, capsys.readouterr().err.splitlines()[-1])
 
 
 def test_splits_without_both_kinds_are_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -235,9 +249,9 @@ def test_other_inputs_are_another_training_and_every_option_is_explained() -> No
             replace(PLAIN, **{name: value})
 
 
-# What names, shows, stores, checks or registers, but computes nothing of a model.
+# What names, shows, stores, checks or registers, but computes nothing of a model; what the sample's days are the categories' file tells.
 DECIDES_NOTHING = {
-    "query_predictor": {"registration", "trained_model", "training_record", "categories"},
+    "query_predictor": {"registration", "trained_model", "training_record", "categories", "sampling", "configuration"},
     "core": CORE_DECIDES_NOTHING,
     "training": TRAINING_DECIDES_NOTHING | {"devices", "work_folder"},
 }  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,18 @@ from hypothesis import strategies as st
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import zero_cost
 from platform_assets.query_predictor.categories import FREE_CANDIDATES, category
-from platform_assets.query_predictor.zero_cost import CategoryCount, ZeroCostCategories, judge, upper_bound
+from platform_assets.query_predictor.evaluation import evaluate
+from platform_assets.query_predictor.sampling import split_days
+from platform_assets.query_predictor.split_features import read_week
+from platform_assets.query_predictor.threshold import Threshold
+from platform_assets.query_predictor.zero_cost import (
+    CategoryCount,
+    LabelledFiles,
+    ZeroCostCategories,
+    judge,
+    upper_bound,
+)
+from platform_assets_tests.query_predictor.small_features import write_week
 
 COUNTS = st.integers(1, 200_000).flatmap(
     lambda queries: st.integers(0, min(queries, 40)).map(lambda heavy: CategoryCount(queries, heavy))
@@ -184,6 +197,63 @@ def test_counts_are_of_every_row_whose_label_is_known(tmp_path: Path) -> None:
     pq.write_table(pa.table({**dropped, "drop_reason": reasons}), tmp_path / "dropped.parquet")
     found = zero_cost.count_categories(Engine(tmp_path), [tmp_path / "kept.parquet"], [tmp_path / "dropped.parquet"])
     assert found == {"show": CategoryCount(3, 1), "select": CategoryCount(2, 1), "blank": CategoryCount(1, 0)}
+
+
+MONDAY = date(2026, 3, 2)
+SPLITS = split_days(MONDAY)
+
+
+def write_days(folder: Path, heavy_shows: dict[date, int]) -> dict[date, LabelledFiles]:
+    """44 days of 50 heavy queries that read and of 15 shows, the first few of them heavy on some days; every other is dropped."""
+    found = {}
+    for day in SPLITS.days:
+        heavy, at = heavy_shows.get(day, 0), datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+        shows = [("show", place < heavy, at) for place in range(15)]
+        kept, dropped = [("select", True, at)] * 50 + shows[1::2], [(*row, "query_type") for row in shows[::2]]
+        dropped += [("show", None, at, "censored"), ("show", True, at, "duplicate")]
+        paths = [folder / f"{day}_{name}.parquet" for name in ("kept", "dropped")]
+        names = ("category", "is_heavy", "createTime", "drop_reason")
+        for path, rows in zip(paths, (kept, dropped), strict=True):
+            columns = zip(*rows, strict=True)
+            pq.write_table(pa.table({name: list(values) for name, values in zip(names, columns, strict=False)}), path)
+        found[day] = LabelledFiles([paths[0]], paths[1])
+    return found
+
+
+def test_what_turns_heavy_in_the_test_days_alone_is_safe_and_missed_there(tmp_path: Path) -> None:
+    turned = {SPLITS.test[0]: 15, SPLITS.test[6]: 4}
+    week = zero_cost.judge_week(Engine(tmp_path, threads=1), write_days(tmp_path, turned), SPLITS)
+    found = week.categories
+    assert found.safe == {"show"}
+    assert found.categories["show"].queries == 37 * 15
+    assert (found.categories["show"].heavy, found.heavy, week.test_heavy) == (0, 37 * 50, 7 * 50 + 19)
+    assert found.dropped_heavy == {"2026-03-02": {"show": 8}, "2026-03-08": {"show": 2}}
+    dropped = found.dropped_heavy_on(SPLITS.test, found.safe)
+    made_up = read_week(write_week(tmp_path / "made_up").features).splits["test"]
+    heavy = np.flatnonzero(made_up.is_heavy)
+    category = np.full(len(made_up), "select", made_up.category.dtype)
+    category[heavy[:9]] = "show"
+    test = replace(made_up, category=category)
+    threshold = Threshold(0.5, 0.0, 0.0, 0.0, 1, 1, 100.0, 1.0)
+    told = evaluate(test, test.is_heavy.astype(np.float32), threshold, found, dropped).model
+    assert told["missed"] == told["missed_before_the_model"] == turned[SPLITS.test[0]] + turned[SPLITS.test[6]]
+    assert told["heavy"] == len(heavy) + dropped
+
+
+@pytest.mark.parametrize("day", [SPLITS.train[0], SPLITS.train[-1], SPLITS.validation[0], SPLITS.validation[-1]])
+def test_what_is_heavy_on_a_train_or_a_validation_day_is_counted(day: date, tmp_path: Path) -> None:
+    week = zero_cost.judge_week(Engine(tmp_path, threads=1), write_days(tmp_path, {day: 15}), SPLITS)
+    assert week.categories.categories["show"].heavy == 15
+    assert not week.categories.safe
+    assert (week.categories.heavy, week.test_heavy) == (37 * 50 + 15, 7 * 50)
+
+
+def test_days_that_the_dates_leave_out_are_not_needed(tmp_path: Path) -> None:
+    files, engine = write_days(tmp_path, {}), Engine(tmp_path, threads=1)
+    before = zero_cost.judge_week(engine, {day: files[day] for day in SPLITS.train}, SPLITS)
+    assert (before.categories.categories["show"].queries, before.test_heavy) == (30 * 15, 0)
+    after = zero_cost.judge_week(engine, {day: files[day] for day in SPLITS.test}, SPLITS)
+    assert (after.categories.safe, after.categories.heavy, after.test_heavy) == (frozenset(), 0, 7 * 50)
 
 
 def test_the_greedy_order_takes_the_least_heavy_traffic_first() -> None:

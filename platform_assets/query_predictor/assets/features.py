@@ -23,7 +23,7 @@ from platform_assets.query_predictor.configuration import Configuration
 from platform_assets.query_predictor.limits import Limits
 
 if TYPE_CHECKING:
-    from platform_assets.core.lake import Publication
+    from platform_assets.core.lake import Publication, Revision
     from platform_assets.core.quality import Outcome
     from platform_assets.query_predictor.feature_sets import BuiltFeatures
     from platform_assets.query_predictor.trained_features import Compared
@@ -62,15 +62,14 @@ def _make(settings: Settings, limits: Limits, week: Week) -> Made:
     from platform_assets.core.folders import files_of
     from platform_assets.core.lake import Lineage
     from platform_assets.query_predictor import configuration, feature_sets, trained_features
-    from platform_assets.query_predictor.split_features import read_week
+    from platform_assets.query_predictor.split_features import read_split
 
     address = common.address(FEATURES, week.key)
     before = week.lake.current(address)
     read = read_inputs(settings, week)
     built = _build(week, read)
-    test = read_week(built.folder).splits["test"]
-    earlier = common.known_weeks_before(settings, week.key)
-    drift = trained_features.compare(week.lake, earlier, test, week.folder / "reference")
+    test, earlier = read_split(built.folder, "test"), common.known_weeks_before(settings, week.key)
+    drift = trained_features.compare(week.lake, earlier, test, week.folder / "reference", _is_sound)
     outcomes, rows = _outcomes(week, read, built, limits)
     outcomes.append(drift.outcome)
     lineage = Lineage(
@@ -86,6 +85,13 @@ def _make(settings: Settings, limits: Limits, week: Week) -> Made:
     )  # fmt: skip
     publication = week.lake.publish_files(address, files_of(built.folder), lineage, expected=before)
     return Made(publication, outcomes, _metadata(publication, built, rows, drift))
+
+
+def _is_sound(model: "Revision") -> bool:
+    # Its module asks for this one's checks.
+    from platform_assets.query_predictor.assets.model import CHECKS as MODEL_CHECKS
+
+    return not checks.failed_blocking(model.lineage.details, MODEL_CHECKS)
 
 
 def _build(week: Week, read: FeatureInputs) -> "BuiltFeatures":
@@ -144,5 +150,6 @@ def _metadata(
 
 _DESCRIPTION = """The sample's train, validation and test rows as arrays: 78 base features and 17 of history (float32), TF-IDF terms
 of a vocabulary that train texts make (`tfidf.json`), labels and weights. A row sees the history that serving would have held at 00:00
-UTC of its day; `history/` is the snapshot of the day after the week, stored with the model. Training and serving make a row by the
-same code, which a check compares bit by bit."""
+UTC of its day; `history/` is the snapshot of the day after the week, stored with the model; `features.json` names the week and the 95
+columns: features of a release with others are refused. Training and serving make a row by the same code, which a check compares bit
+by bit."""

@@ -47,7 +47,8 @@ def build(settings: Settings) -> dg.AssetsDefinition:
             scores = common.require(
                 step.lake, REPLAY_SCORES, step.partition, REPLAY_CHECKS, f"policy version {step.partition}"
             )
-            limits = judgement.thresholds(settings.trino_gate_rows, settings.trino_gate_templates)
+            cost_fn = scores.lineage.details["summary"]["cost_fn"]
+            limits = judgement.thresholds(settings.trino_gate_rows, settings.trino_gate_templates, cost_fn)
             address, week = common.address(POLICY_VERSION, step.partition), date.fromisoformat(step.partition)
             judged = WeeklyVerdict(step, scores, week, address, limits).produce()
             return weekly_assets.judged(

@@ -30,7 +30,9 @@ def build(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def new_weeks(settings: Settings, job: str) -> dg.SensorDefinition:
-    """Train on a week's features, PLATFORM_TRINO_RETRAIN_WEEKS after the training before it, or at once where they drifted.
+    """Train on a week's features, PLATFORM_TRINO_RETRAIN_WEEKS after the training before it.
+
+    At once where they drifted from what the newest model was trained on, or cannot be compared with it.
 
     Once the week's zero-cost categories passed their checks too. Of several such weeks the newest alone: each holds the 44 days
     up to it, and nobody wants a model of each week of a backfill. The runs take PLATFORM_TRINO_TRAINING_OPTIONS. A week whose
@@ -80,7 +82,12 @@ def code_versions() -> dict[dg.AssetKey, str]:
 
 
 def _drifted(drift: Mapping[str, Any]) -> str:
-    """In what the week is other than what the newest earlier model was trained on; empty within the limit, and without a model."""
+    """In what the week is other than what the newest earlier model was trained on; empty within the limit, and without a model.
+
+    Of what cannot be compared the comparison itself says so.
+    """
+    if why := drift.get("urgent"):
+        return why
     if not drift.get("is_beyond_limit"):
         return ""
     names = drift["beyond"]

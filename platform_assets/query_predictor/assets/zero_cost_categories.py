@@ -1,6 +1,6 @@
-"""query_predictor/zero_cost_categories: which kinds of statements the log of 44 days shows to be hardly ever heavy."""
+"""query_predictor/zero_cost_categories: which kinds of statements 37 days of the log show to be hardly ever heavy."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,16 @@ from platform_assets.query_predictor.configuration import Configuration
 if TYPE_CHECKING:
     from platform_assets.core.lake import Publication, Revision
     from platform_assets.core.quality import Outcome
-    from platform_assets.query_predictor.zero_cost import ZeroCostCategories
+    from platform_assets.query_predictor.zero_cost import JudgedWeek, ZeroCostCategories
 
 CHECKS = (
-    checks.Check("categories_reconcile", "The categories hold every labelled row of the days, dropped ones too."),
-    checks.Check("dropped_reconcile", "Heavy queries dropped for their type are as many as the days' counts leave."),
+    checks.Check(
+        "categories_reconcile",
+        "The categories hold every labelled row of the train and validation days, dropped ones too.",
+    ),
+    checks.Check(
+        "dropped_reconcile", "Heavy queries dropped for their type are as many as the counts of all days leave."
+    ),
     checks.Check(
         "zero_cost_cap", "Safe categories are surely light, and together hold at most .2 % of all heavy queries."
     ),
@@ -52,41 +57,44 @@ def _make(week: Week) -> Made:
 
     address = common.address(ZERO_COST_CATEGORIES, week.key)
     before = week.lake.current(address)
-    window = sampling.split_days(week.monday).days
-    days = common.require_labelled(week.lake, window, LABELLED_CHECKS, week.configured, week.purpose)
-    found = _judge(week, days)
-    outcomes = _outcomes(found, days)
+    splits = sampling.split_days(week.monday)
+    days = common.require_labelled(week.lake, splits.days, LABELLED_CHECKS, week.configured, week.purpose)
+    judged = _judge(week, days)
+    found, outcomes = judged.categories, _outcomes(judged, days, splits.test)
     path = week.folder / zero_cost.NAME
     path.write_text(found.to_json(), encoding="utf-8")
     lineage = Lineage(
         inputs=tuple(revision.as_input() for revision in days.values()),
-        code_version=transform.code_version(Path(zero_cost.__file__)),
+        code_version=transform.code_version(Path(zero_cost.__file__), Path(sampling.__file__)),
         run_id=week.run_id,
-        details={"safe": sorted(found.safe), "days": len(days), "checks": to_details(outcomes)},
-    )
+        details={
+            "safe": sorted(found.safe), "days": len(days), "judged_days": len(days.keys() - splits.test),
+            "checks": to_details(outcomes),
+        },
+    )  # fmt: skip
     publication = week.lake.publish_files(address, {path.name: path}, lineage, expected=before)
     return Made(publication, outcomes, _metadata(publication, found))
 
 
-def _judge(week: Week, days: "Mapping[date, Revision]") -> "ZeroCostCategories":
-    from platform_assets.query_predictor import labels, zero_cost
+def _judge(week: Week, days: "Mapping[date, Revision]") -> "JudgedWeek":
+    from platform_assets.query_predictor import labels, sampling, zero_cost
 
     light, heavy, dropped = (
-        list(common.fetch_days(week.lake, days, str(name), week.folder / "fetched").values())
+        common.fetch_days(week.lake, days, str(name), week.folder / "fetched")
         for name in (labels.LIGHT, labels.HEAVY, labels.DROPPED)
     )
-    counts = zero_cost.count_categories(week.engine, [*light, *heavy], dropped)
-    return zero_cost.judge(counts, dropped_heavy=zero_cost.count_dropped_heavy(week.engine, dropped))
+    files = {day: zero_cost.LabelledFiles((light[day], heavy[day]), dropped[day]) for day in days}
+    return zero_cost.judge_week(week.engine, files, sampling.split_days(week.monday))
 
 
-def _outcomes(found: "ZeroCostCategories", days: "Mapping[date, Revision]") -> "list[Outcome]":
+def _outcomes(judged: "JudgedWeek", days: "Mapping[date, Revision]", test: Collection[date]) -> "list[Outcome]":
     from platform_assets.query_predictor import sample_quality
     from platform_assets.query_predictor.sample_quality import DayCounts
 
-    counts = {day: DayCounts.of(revision.lineage.details) for day, revision in days.items()}
+    found, counts = judged.categories, {day: DayCounts.of(each.lineage.details) for day, each in days.items()}
     return [
-        sample_quality.categories_reconcile(found, counts.values()),
-        sample_quality.dropped_reconcile(found, counts),
+        sample_quality.categories_reconcile(found, [each for day, each in counts.items() if day not in test]),
+        sample_quality.dropped_reconcile(found, judged.test_heavy, counts),
         sample_quality.zero_cost_cap(found),
     ]
 
@@ -110,7 +118,8 @@ def _metadata(publication: "Publication", found: "ZeroCostCategories") -> dict[s
     }
 
 
-_DESCRIPTION = """Counts of the statements of the 44 days up to the week's Sunday by category, dropped ones included, and which categories
-the router sends on without asking a model: those whose heavy rate is surely below 1 %, as long as together they surely hold at most
-.2 % of all heavy queries. Beside them, by day and category, the heavy queries that are in no sample as their query type is left out.
-Saved with the model, asked before it in serving."""
+_DESCRIPTION = """Counts of the statements of the week's 30 train and 7 validation days by category, dropped ones included, and which
+categories the router sends on without asking a model: those whose heavy rate is surely below 1 %, as long as together they surely
+hold at most .2 % of all heavy queries. The 7 test days choose nothing and show what the choice misses. Beside the categories, for
+all 44 days by day, the heavy queries that are in no sample as their query type is left out. Saved with the model, asked before it
+in serving."""
