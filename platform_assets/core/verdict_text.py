@@ -30,7 +30,7 @@ def _requirement_lines(requirements: Sequence[Mapping[str, Any]]) -> Iterator[st
     if not requirements:
         return
     # A table of its own needs a line between.
-    yield from ("", "| requirement | found | demanded | status |", "|---|---:|---:|---|")
+    yield from ("", "| requirement | judged by | demanded | status |", "|---|---:|---:|---|")
     for each in requirements:
         found, limit = ("" if each[name] is None else f"{each[name]:.4f}" for name in ("value", "limit"))
         status = each["status"] if each["blocks"] else f"{each['status']}; does not block"

@@ -108,7 +108,7 @@ def _interval(found: Mapping[str, Any]) -> str:
     if "interval" not in found:
         return f"{found['estimate']:+.4f}" if found else "no baskets"
     low, high = found["interval"]
-    return f"{found['estimate']:+.4f} [{low:+.4f}, {high:+.4f}] by customer"
+    return f"{found['estimate']:+.4f} [{low:+.4f}, {high:+.4f}] (two-sided 95 %, by customer)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

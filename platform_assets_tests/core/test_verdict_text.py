@@ -35,7 +35,7 @@ def test_requirements_are_a_table_of_their_own_and_older_verdicts_have_none() ->
         {"name": "f1", "status": "inconclusive", "blocks": False, "reason": "", "value": None, "limit": 0.85},
     ]
     assert list(verdict_text.comparison_lines({**document, "requirements": required}))[3:] == [
-        "", "| requirement | found | demanded | status |", "|---|---:|---:|---|", "| recall | 0.9500 | 0.9800 | fail |",
+        "", "| requirement | judged by | demanded | status |", "|---|---:|---:|---|", "| recall | 0.9500 | 0.9800 | fail |",
         "| f1 |  | 0.8500 | inconclusive; does not block |", "- recall fails: look",
     ]  # fmt: skip
     assert list(verdict_text.comparison_lines(document))[3:] == ["- recall fails: look"]
