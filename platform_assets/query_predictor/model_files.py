@@ -14,6 +14,8 @@ CONFIG = "config.json"
 BOOSTER = "model.ubj"
 EVALUATION = "evaluation.json"
 VERSION = 1
+# Of config.json, and of a version's defaults: how an answer is computed.
+PREDICTION = ("threshold", "columns", "trees", "week", "fingerprint")
 
 
 class ModelError(ValueError):

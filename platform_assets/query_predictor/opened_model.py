@@ -12,15 +12,12 @@ from typing import Any
 
 from platform_assets.query_predictor import onnx_model, text_terms, zero_cost
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
-from platform_assets.query_predictor.model_files import ModelError, read_config
+from platform_assets.query_predictor.model_files import PREDICTION, ModelError, read_config
 from platform_assets.query_predictor.onnx_model import OnnxModel
 from platform_assets.query_predictor.split_features import HISTORY, NUMBERS
 from platform_assets.query_predictor.text_terms import TermWeights
 from platform_assets.query_predictor.threshold import Threshold
 from platform_assets.query_predictor.zero_cost import ZeroCostCategories
-
-# Of config.json, and of a version's defaults: how an answer is computed.
-PREDICTION = ("threshold", "columns", "trees", "week", "fingerprint")
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from platform_assets.query_predictor import text_terms, zero_cost
 from platform_assets.query_predictor.context_features import Context
-from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
-from platform_assets.query_predictor.history_snapshot import HistorySnapshot
-from platform_assets.query_predictor.model_files import ModelError, read_config
-from platform_assets.query_predictor.onnx_model import NAME as ONNX
 from platform_assets.query_predictor.onnx_model import OnnxModel
+from platform_assets.query_predictor.opened_model import OpenedModel
 from platform_assets.query_predictor.served_features import ServedFeatures
 from platform_assets.query_predictor.sql_features import ParseStatus
 from platform_assets.query_predictor.text_cache import KnownText
@@ -95,21 +91,9 @@ class Router:
     @classmethod
     def open(cls, folder: Path) -> Router:
         """Of a model folder. Raises ModelError for one that is not whole, or of another table of features."""
-        config = read_config(folder)
-        if config["numbers"] != [*BASE_NAMES, *HISTORICAL_NAMES]:
-            raise ModelError(f"{folder} was trained on other features than this release makes: train it again")
-        try:
-            free = ZeroCostCategories.from_json((folder / zero_cost.NAME).read_text(encoding="utf-8"))
-            terms = text_terms.TermWeights.from_json((folder / text_terms.NAME).read_text(encoding="utf-8"))
-            snapshot = HistorySnapshot.open(folder / "history")
-            model, threshold = OnnxModel(folder / ONNX), Threshold.read(folder)
-        except (OSError, ValueError) as error:
-            raise ModelError(
-                f"{folder} is no whole query predictor ({error}): copy it again, or train it again"
-            ) from None
-        if model.columns != config["columns"] or config["columns"] != len(config["numbers"]) + len(terms):
-            raise ModelError(f"{folder} holds files of several models: copy it again, or train it again")
-        return cls(free, ServedFeatures(snapshot, terms), model, threshold)
+        opened = OpenedModel.open(folder)
+        features = ServedFeatures(opened.history, opened.terms)
+        return cls(opened.zero_cost, features, opened.model, opened.threshold)
 
     def route(self, queries: Sequence[AskedQuery]) -> list[Answer]:
         """One answer a query, in their order; the same alone and among others."""

@@ -15,7 +15,7 @@ from typing import Any
 from platform_assets.core import training_metrics
 from platform_assets.core.quality import Outcome
 from platform_assets.query_predictor import requirements
-from platform_assets.query_predictor.model_files import read_config
+from platform_assets.query_predictor.model_files import PREDICTION, read_config
 from platform_assets.query_predictor.requirements import Check, Judgement
 from platform_assets.query_predictor.training_options import PROGRAM, TrainingOptions
 from platform_assets.training import options
@@ -64,5 +64,5 @@ def read_judgement(folder: Path) -> Judgement:
 def serving_defaults(folder: Path) -> dict[str, Any]:
     """How the policy version answers; serving reads the same from the model folder."""
     config = read_config(folder)
-    asked = {name: config[name] for name in ("threshold", "columns", "trees", "week", "fingerprint")}
+    asked = {name: config[name] for name in PREDICTION}
     return {"policy": "model", "prediction": asked}

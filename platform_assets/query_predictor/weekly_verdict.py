@@ -5,7 +5,7 @@ from __future__ import annotations
 from platform_assets.core import weekly_verdict
 from platform_assets.core.weekly_verdict import Gate
 from platform_assets.query_predictor import judgement, registration, replay
-from platform_assets.query_predictor.opened_model import PREDICTION
+from platform_assets.query_predictor.model_files import PREDICTION
 
 
 class WeeklyVerdict(weekly_verdict.WeeklyVerdict):
