@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import date
+from itertools import compress
 
 from sqlglot.tokenizer_core import TokenType
 
@@ -25,19 +26,18 @@ DAYS_OF = {
 _DATE = re.compile(r"\s*(\d{4})(-?)(\d{2})\2(\d{2})(?!\d)", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d{1,9}(?:\.\d{1,9})?)\s*", re.ASCII)
 _SIGNS = frozenset({TokenType.DASH, TokenType.PLUS})
+# A length follows INTERVAL, or a comma of date_add.
+_BEFORE_LENGTHS = frozenset({TokenType.INTERVAL, TokenType.COMMA})
 
 
 def period_days(read: Tokens) -> float:
     """Days from the earliest to the latest date of a text, or its longest interval where that is longer; NaN: it has neither."""
-    dates = [found for place in _strings(read) if (found := _day(read.tokens[place].text)) is not None]
+    strings = compress(read.tokens, map(STRINGS.__contains__, read.types))
+    dates = [found for token in strings if (found := _day(token.text)) is not None]
     lengths = list(_lengths(read))
     if len(dates) > 1:
         lengths.append(float(max(dates) - min(dates)))
     return max(lengths, default=math.nan)
-
-
-def _strings(read: Tokens) -> Iterator[int]:
-    return (place for place, kind in enumerate(read.types) if kind in STRINGS)
 
 
 def _day(text: str) -> int | None:
@@ -54,14 +54,13 @@ def _day(text: str) -> int | None:
 def _lengths(read: Tokens) -> Iterator[float]:
     """Days of every INTERVAL 'n' UNIT and date_add('unit', n, ...)."""
     types, tokens = read.types, read.tokens
-    for place, kind in enumerate(types):
-        if kind == TokenType.INTERVAL:
-            place += 1 + (_kind(types, place + 1) in _SIGNS)
-            yield from _length(_text(read, place), _text(read, place + 1))
-        elif kind == TokenType.COMMA and place > 2 and tokens[place - 3].text.lower() == "date_add":
-            place += 1
-            number = place + (_kind(types, place) in _SIGNS)
-            yield from _length(_text(read, number), tokens[place - 2].text)
+    for place in compress(range(len(types)), map(_BEFORE_LENGTHS.__contains__, types)):
+        if types[place] == TokenType.INTERVAL:
+            number = place + 1 + (_kind(types, place + 1) in _SIGNS)
+            yield from _length(_text(read, number), _text(read, number + 1))
+        elif place > 2 and tokens[place - 3].text.lower() == "date_add":
+            number = place + 1 + (_kind(types, place + 1) in _SIGNS)
+            yield from _length(_text(read, number), tokens[place - 1].text)
 
 
 def _length(number: str, unit: str) -> Iterator[float]:
