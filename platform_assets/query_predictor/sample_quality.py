@@ -15,7 +15,8 @@ from platform_assets.core.engine import Engine, Parameter
 from platform_assets.core.quality import Outcome
 from platform_assets.query_predictor.categories import FREE_CANDIDATES
 from platform_assets.query_predictor.configuration import Configuration
-from platform_assets.query_predictor.sampling import DayFiles, Splits, hash_threshold
+from platform_assets.query_predictor.inclusion import hash_threshold
+from platform_assets.query_predictor.sampling import DayFiles, Splits
 from platform_assets.query_predictor.zero_cost import RATE_LIMIT, SHARE_LIMIT, ZeroCostCategories, upper_bound
 
 # One in two million samples lies farther off by chance.

@@ -1,45 +1,37 @@
 """The week's sample: train, validation and test days by time, and of the train days' light queries those rather near a threshold.
 
-A light query at distance d has the weight 1 below .5, and max_boost - (max_boost - min_multiplier) * min(d, 1) from there on,
-min_multiplier at least. It is kept with probability p = min(1, k * weight), k such that the probabilities sum up to balance_ratio
-times the heavy queries, all of which are kept. Multiplying by a base rate and filling up at random would make nine tenths of the
-sample uniform. 1 / p is stored as the weight, capped and scaled so that its expected mean is 1: metrics weighed by it speak of the
-queries as they come. Memory holds counts by weight, never rows. What does not belong here: labels (`labels`).
+Validation and test days stay as they were. Of the train days every heavy query is kept, and each light one with the probability that
+its distance gives it (`inclusion`). Memory holds counts by weight, and as many rows as are sorted at once: a day, or some small ones.
+What does not belong here: labels (`labels`), probabilities and weights (`inclusion`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.core import transform
-from platform_assets.core.engine import Engine, Parameter
-from platform_assets.query_predictor.configuration import BoundarySampling, Configuration
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from platform_assets.core.engine import COMPRESSION_LEVEL, ROW_GROUP_ROWS, Engine, Parameter
+from platform_assets.query_predictor import inclusion
+from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.inclusion import Inclusion, hash_threshold
 
 SQL = Path(__file__).parent / "sql"
 CODE_VERSION = transform.code_version(
-    Path(__file__), *(SQL / f"{name}.sql" for name in ("boundary_weights", "training_sample", "natural_sample"))
+    Path(__file__),
+    Path(inclusion.__file__),
+    *(SQL / f"{name}.sql" for name in ("boundary_weights", "training_sample", "natural_sample")),
 )
 TRAIN_DAYS, VALIDATION_DAYS, TEST_DAYS = 30, 7, 7
 WINDOW_DAYS = TRAIN_DAYS + VALIDATION_DAYS + TEST_DAYS
-# Weights are counted in millionths.
-UNIT = 1_000_000
-# A probability as 13 hexadecimal digits: 52 bits, which a double holds exactly.
-_DIGITS = 13
-# Greater than every digit: p = 1 takes every hash.
-_ALWAYS = "g"
+# Drawn and sorted together, about 600 bytes each: the engine holds what it sorts.
+ROWS_AT_ONCE = 1_000_000
 
 
 class NothingToSample(ValueError):
@@ -66,29 +58,6 @@ class DayFiles:
 
     light: Path
     heavy: Path
-
-
-@dataclass(frozen=True)
-class Inclusion:
-    """For each weight that occurs, in units: how likely a query of it is kept, and what it then weighs."""
-
-    k: float
-    target: float
-    units: NDArray[np.int64]
-    queries: NDArray[np.int64]
-    probability: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    heavy_weight: float
-
-    @property
-    def expected(self) -> float:
-        """Expected number of light queries kept."""
-        return float((self.queries * self.probability).sum())
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of that number."""
-        return float((self.queries * self.probability * (1 - self.probability)).sum() ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -127,13 +96,10 @@ def draw_sample(
     if empty := [name for name, files in held.items() if not files]:
         raise NothingToSample(f"start_date and end_date leave no day for {', '.join(empty)} of week {week}: widen them")
     report = _draw_train(engine, held["train"], configuration, folder)
-    fraction = _fraction(configuration)
     for name in ("validation", "test"):
-        engine.run(
-            transform.load(SQL / "natural_sample.sql"),
-            {"labelled_queries": [path for files in held[name] for path in (files.light, files.heavy)]},
-            {"sample": folder / f"{name}.parquet"},
-            fraction,
+        draw = _Draw(engine, "natural_sample", "sample", _fraction(configuration))
+        draw.write(
+            held[name], lambda files: {"labelled_queries": [*_light(files), *_heavy(files)]}, folder / f"{name}.parquet"
         )
     report |= {"week": week.isoformat(), "rows": _counts(engine, folder)}
     report["days"] = {name: [str(min(found)), str(max(found))] for name, found in asdict(splits).items()}
@@ -142,62 +108,12 @@ def draw_sample(
     return SampledWeek(train, validation, test, report)
 
 
-def boundary_weight(distance: float, options: BoundarySampling) -> float:
-    """The weight of a light query at a distance: the formula that the .sql files hold, for people and tests."""
-    if distance < 0.5:
-        return 1.0
-    fall = options.max_boost - options.min_multiplier
-    return max(options.min_multiplier, options.max_boost - fall * min(distance, 1.0))
-
-
-def solve_k(units: NDArray[np.int64], queries: NDArray[np.int64], target: float) -> float:
-    """k with sum(queries * min(1, k * units / UNIT)) = target; where the target is out of reach, the least that keeps all.
-
-    The sum grows with k in straight pieces that end where a weight reaches 1: with the heaviest m weights at 1, k is
-    (target - their queries) / the other queries' weights. Sums are of whole numbers, and therefore exact.
-    """
-    import numpy as np
-
-    order = np.argsort(-units, kind="stable")
-    units, queries = units[order], queries[order]
-    total = int(queries.sum())
-    if total == 0 or target >= total:
-        return UNIT / int(units[-1]) if total else 0.0
-    capped = np.concatenate([[0], np.cumsum(queries)])[:-1]
-    rest = np.cumsum((queries * units)[::-1])[::-1]
-    k = (target - capped) / rest * UNIT
-    # The first m for which the next weight is not yet at 1.
-    return float(k[int(np.argmax(k * units <= UNIT))])
-
-
-def inclusion(units: NDArray[np.int64], queries: NDArray[np.int64], heavy: int, options: BoundarySampling) -> Inclusion:
-    """Probabilities and weights of the light queries, counted by weight, beside `heavy` heavy ones."""
-    import numpy as np
-
-    target = options.balance_ratio * heavy
-    k = solve_k(units, queries, target)
-    probability = np.minimum(1.0, k * (units / UNIT))
-    if target >= queries.sum():
-        probability = np.ones(len(units))
-    inverse = np.minimum(1 / probability, options.weight_cap)
-    # The mean over what is expected to be kept; heavy queries are kept for certain, and weigh 1 before scaling.
-    scale = float((heavy + (queries * probability).sum()) / (heavy + (queries * probability * inverse).sum()))
-    return Inclusion(k, target, units, queries, probability, inverse * scale, scale)
-
-
-def hash_threshold(probability: float) -> str:
-    """What a hash's digits must be below: a share `probability` of all hashes is."""
-    number = ceil(probability * 16**_DIGITS)
-    return _ALWAYS if number >= 16**_DIGITS else f"{number:0{_DIGITS}x}"
-
-
 def _draw_train(
     engine: Engine, days: Sequence[DayFiles], configuration: Configuration, folder: Path
 ) -> dict[str, object]:
     options, fraction = configuration.boundary_sampling, _fraction(configuration)
-    inputs = {"light_queries": [files.light for files in days], "heavy_queries": [files.heavy for files in days]}
     shape: dict[str, Parameter] = {"max_boost": options.max_boost, "min_multiplier": options.min_multiplier, **fraction}
-    heavy = _count_heavy(engine, inputs["heavy_queries"], fraction)
+    heavy = _count_heavy(engine, _heavy(days), fraction)
     if not heavy:
         raise NothingToSample(
             f"the {len(days)} train days hold no heavy query: wait for more days, or lower cpu_threshold_seconds and "
@@ -206,18 +122,18 @@ def _draw_train(
     counts, table = folder / "weight_counts.parquet", folder / "inclusion.parquet"
     engine.run(
         transform.load(SQL / "boundary_weights.sql"),
-        {"light_queries": inputs["light_queries"]},
+        {"light_queries": _light(days)},
         {"weight_counts": counts},
         shape,
     )
     counted = pq.read_table(counts)
-    found = inclusion(counted["units"].to_numpy(), counted["queries"].to_numpy(), heavy, options)
+    found = inclusion.of(counted["units"].to_numpy(), counted["queries"].to_numpy(), heavy, options)
     _write_inclusion(found, table)
-    engine.run(
-        transform.load(SQL / "training_sample.sql"),
-        {**inputs, "inclusion": [table]},
-        {"train": folder / "train.parquet"},
-        {**shape, "heavy_weight": found.heavy_weight},
+    draw = _Draw(engine, "training_sample", "train", {**shape, "heavy_weight": found.heavy_weight})
+    draw.write(
+        days,
+        lambda files: {"light_queries": _light(files), "heavy_queries": _heavy(files), "inclusion": [table]},
+        folder / "train.parquet",
     )
     for path in (counts, table):
         path.unlink()
@@ -227,6 +143,66 @@ def _draw_train(
         "weight_scale": found.heavy_weight, "weight_cap": options.weight_cap, "seed": options.seed,
         "sample_fraction": configuration.sample_fraction,
     }  # fmt: skip
+
+
+def _light(days: Sequence[DayFiles]) -> list[Path]:
+    return [files.light for files in days]
+
+
+def _heavy(days: Sequence[DayFiles]) -> list[Path]:
+    return [files.heavy for files in days]
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """A transform whose rows are in the order of their times, run on some days after the others."""
+
+    engine: Engine
+    name: str
+    table: str
+    parameters: Mapping[str, Parameter]
+
+    def write(
+        self,
+        days: Sequence[DayFiles],
+        inputs: Callable[[Sequence[DayFiles]], Mapping[str, Sequence[Path]]],
+        target: Path,
+    ) -> None:
+        """One file, as if all days had been sorted together: a query belongs to the day of its creation."""
+        parts = []
+        for group in _groups(days):
+            parts.append(target.with_name(f"{target.stem}_{len(parts)}.parquet"))
+            self.engine.run(
+                transform.load(SQL / f"{self.name}.sql"), inputs(group), {self.table: parts[-1]}, self.parameters
+            )
+        _join(parts, target)
+
+
+def _groups(days: Sequence[DayFiles]) -> Iterator[list[DayFiles]]:
+    """Days that together hold ROWS_AT_ONCE rows at most, or one."""
+    group, rows = list[DayFiles](), 0
+    for files in days:
+        found = sum(pq.read_metadata(path).num_rows for path in (files.light, files.heavy))
+        if group and rows + found > ROWS_AT_ONCE:
+            yield group
+            group, rows = [], 0
+        group.append(files)
+        rows += found
+    yield group
+
+
+def _join(parts: Sequence[Path], target: Path) -> None:
+    if len(parts) == 1:
+        parts[0].replace(target)
+        return
+    with pq.ParquetWriter(
+        target, pq.read_schema(parts[0]), compression="zstd", compression_level=COMPRESSION_LEVEL
+    ) as writer:
+        for part in parts:
+            with pq.ParquetFile(part) as file:
+                for batch in file.iter_batches(ROW_GROUP_ROWS):
+                    writer.write_batch(batch)
+            part.unlink()
 
 
 def _write_inclusion(found: Inclusion, target: Path) -> None:

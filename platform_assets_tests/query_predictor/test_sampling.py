@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from platform_assets.core.engine import Engine
-from platform_assets.query_predictor import configuration, sampling
+from platform_assets.query_predictor import configuration, inclusion, sampling
 from platform_assets.query_predictor.configuration import BoundarySampling
+from platform_assets.query_predictor.inclusion import UNIT
 from platform_assets.query_predictor.query_rows import QUERIES
-from platform_assets.query_predictor.sampling import UNIT, DayFiles
+from platform_assets.query_predictor.sampling import DayFiles
 from platform_assets_tests.query_predictor.query_samples import typed_query
 
 WEEK = date(2026, 3, 2)
@@ -28,8 +26,6 @@ LABELLED = pa.schema(
     [*QUERIES, ("is_heavy", pa.bool_()), ("heavy_reason", pa.string()), ("boundary_distance", pa.float64()),
      ("template", pa.string()), ("category", pa.string())]
 )  # fmt: skip
-DISTANCES = st.floats(0, 1e6) | st.sampled_from([0.0, 0.4999999, 0.5, 0.75, 0.999, 1.0])
-COUNTED = st.dictionaries(st.integers(1, 2 * UNIT), st.integers(1, 10**7), min_size=1, max_size=50)
 
 
 def test_a_weeks_window_ends_on_its_sunday_and_splits_by_time() -> None:
@@ -42,57 +38,6 @@ def test_a_weeks_window_ends_on_its_sunday_and_splits_by_time() -> None:
         sampling.split_days(WEEK + timedelta(days=1))
 
 
-def kept_by(k: float, counted: dict[int, int]) -> float:
-    return sum(queries * min(1.0, k * units / UNIT) for units, queries in counted.items())
-
-
-@settings(deadline=None)
-@given(COUNTED, st.floats(0.0001, 1.2))
-def test_k_makes_the_probabilities_sum_up_to_the_target(counted: dict[int, int], share: float) -> None:
-    units, queries = (np.array(values, np.int64) for values in (list(counted), list(counted.values())))
-    total = int(queries.sum())
-    k = sampling.solve_k(units, queries, share * total)
-    assert kept_by(k, counted) == pytest.approx(min(share, 1) * total, rel=1e-9)
-    low, high = 0.0, 2.0 * UNIT  # the slow way: halve until nothing is left between
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if kept_by(middle, counted) < min(share, 1) * total else (low, middle)
-    assert kept_by(high, counted) == pytest.approx(kept_by(k, counted), rel=1e-9)
-    order = np.random.default_rng(0).permutation(len(units))
-    assert sampling.solve_k(units[order], queries[order], share * total) == k
-
-
-@settings(deadline=None)
-@given(COUNTED, st.integers(1, 10**6), st.floats(1, 1000), st.floats(0.1, 20))
-def test_weights_speak_of_the_queries_as_they_come(
-    counted: dict[int, int], heavy: int, cap: float, ratio: float
-) -> None:
-    units, queries = (np.array(values, np.int64) for values in (list(counted), list(counted.values())))
-    found = sampling.inclusion(units, queries, heavy, BoundarySampling(balance_ratio=ratio, weight_cap=cap))
-    assert ((found.probability > 0) & (found.probability <= 1)).all()
-    assert found.expected == pytest.approx(min(ratio * heavy, queries.sum()), rel=1e-9)
-    expected_weight = heavy * found.heavy_weight + (queries * found.probability * found.weight).sum()
-    assert expected_weight == pytest.approx(heavy + found.expected, rel=1e-9)
-    ratios = found.weight / found.heavy_weight
-    assert ratios == pytest.approx(np.minimum(1 / found.probability, cap))
-    if cap >= (1 / found.probability).max():
-        assert (queries * found.probability * ratios).sum() == pytest.approx(queries.sum(), rel=1e-9)
-
-
-def test_the_documented_weights() -> None:
-    options = BoundarySampling()
-    found = {distance: sampling.boundary_weight(distance, options) for distance in (0, 0.49, 0.5, 0.75, 0.9, 1, 50)}
-    assert found == pytest.approx({0: 1, 0.49: 1, 0.5: 1.025, 0.75: 0.5375, 0.9: 0.245, 1: 0.05, 50: 0.05})
-
-
-@given(st.floats(0, 1))
-def test_a_threshold_takes_its_share_of_all_hashes(probability: float) -> None:
-    threshold = sampling.hash_threshold(probability)
-    share = 1.0 if threshold == "g" else int(threshold, 16) / 16**13
-    assert share == pytest.approx(probability, abs=16**-13)
-    assert (threshold > "f" * 13) == (probability == 1 or share == 1)
-
-
 def hashed_share(text: str) -> float:
     """The draw of an id, read as a number."""
     return int(md5(text.encode()).hexdigest()[:13], 16) / 16**13
@@ -102,7 +47,8 @@ def labelled(number: int, day: date, chance: random.Random) -> dict[str, Any]:
     heavy = chance.random() < 0.05
     row = typed_query(number)
     distance = chance.choice([0.1, 0.3, 0.5, 0.6, 0.8, 0.97, 1.0, chance.random(), 12.0])
-    return {**row, "queryId": f"{day:%Y%m%d}_{number:06d}", "is_heavy": heavy, "heavy_reason": "cpu" if heavy else None,
+    created = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(seconds=number * 7919 % 86400)
+    return {**row, "queryId": f"{day:%Y%m%d}_{number:06d}", "createTime": created, "is_heavy": heavy, "heavy_reason": "cpu" if heavy else None,
             "boundary_distance": distance, "template": "0" * 32, "category": "select"}  # fmt: skip
 
 
@@ -140,7 +86,7 @@ def test_the_draw_is_each_ids_own_and_sums_up_to_the_target(tmp_path: Path, log:
         name for name, row in rows.items() if row["queryId"][:8] <= f"{sampling.split_days(WEEK).train[-1]:%Y%m%d}"
     }
     weights = {
-        name: round(UNIT * sampling.boundary_weight(rows[name]["boundary_distance"], BoundarySampling()))
+        name: round(UNIT * inclusion.boundary_weight(rows[name]["boundary_distance"], BoundarySampling()))
         for name in train
     }
     report = json.loads((tmp_path / "out" / "sampling.json").read_text())
@@ -230,23 +176,16 @@ def test_the_configured_days_bound_the_window(tmp_path: Path, log: Any) -> None:
     assert min(tables["train"]["queryId"].to_pylist())[:8] >= f"{first:%Y%m%d}"
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.lists(DISTANCES, min_size=1, max_size=50, unique=True))
-def test_the_sql_and_the_formula_agree(distances: list[float]) -> None:
-    import duckdb
-
-    from platform_assets.core import transform
-
-    step = transform.load(sampling.SQL / "boundary_weights.sql").steps[0]
-    with duckdb.connect() as connection:
-        connection.execute(
-            "CREATE TABLE light_queries AS SELECT 'x' AS queryId, unnest(?::DOUBLE[]) AS boundary_distance", [distances]
-        )
-        connection.execute(
-            "CREATE TABLE parameters AS SELECT 2.0::DOUBLE AS max_boost, 0.05::DOUBLE AS min_multiplier, TRUE AS sample_all, "
-            "'' AS salt, '' AS fraction_threshold"
-        )
-        counted = dict(connection.execute(transform.to_duckdb(step.query)).fetchall())
-    found = sorted(units for units, queries in counted.items() for _ in range(queries))
-    expected = sorted(UNIT * sampling.boundary_weight(distance, BoundarySampling()) for distance in distances)
-    assert found == pytest.approx(expected, abs=0.51)
+def test_days_drawn_one_after_the_other_are_as_if_drawn_together(
+    tmp_path: Path, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days, _ = log
+    _, together = draw(tmp_path / "together", days)
+    for most, count in ((1, 30), (500, 8)):
+        monkeypatch.setattr(sampling, "ROWS_AT_ONCE", most)
+        assert len(list(sampling._groups([days[day] for day in sampling.split_days(WEEK).train]))) == count
+        _, apart = draw(tmp_path / f"apart_{most}", days)
+        assert apart == together
+        assert {path.name for path in (tmp_path / f"apart_{most}" / "out").iterdir()} == {
+            "train.parquet", "validation.parquet", "test.parquet", "sampling.json",
+        }  # fmt: skip
