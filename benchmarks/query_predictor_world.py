@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from benchmarks.measure import BenchmarkError
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import extraction, feature_sets, labels, sampling, sources, zero_cost
-from platform_assets.query_predictor.configuration import Configuration, from_mapping
+from platform_assets.query_predictor.configuration import from_mapping
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.history import HistoryOptions
 from platform_assets.query_predictor.labels import LabelledDay
 from platform_assets.simulators.trino_cluster import SAMPLE, Scenario

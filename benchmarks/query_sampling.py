@@ -61,7 +61,7 @@ def generate(rows: int, folder: Path) -> None:
 def label(folder: str, rows: int) -> Callable[[], int]:
     """Label every day."""
     from platform_assets.core.engine import Engine
-    from platform_assets.query_predictor.configuration import DataLoading
+    from platform_assets.query_predictor.documented_keys import DataLoading
     from platform_assets.query_predictor.labels import label_day, rows_reconcile
 
     root = Path(folder)
@@ -86,7 +86,7 @@ def sample(folder: str, rows: int) -> Callable[[], int]:
     """Draw the week's sample."""
     from platform_assets.core.engine import Engine
     from platform_assets.query_predictor import labels
-    from platform_assets.query_predictor.configuration import Configuration
+    from platform_assets.query_predictor.documented_keys import Configuration
     from platform_assets.query_predictor.sampling import DayFiles, draw_sample, split_days
 
     root = Path(folder)

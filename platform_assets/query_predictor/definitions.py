@@ -24,7 +24,7 @@ from platform_assets.query_predictor.assets import (
     zero_cost_categories,
 )
 from platform_assets.query_predictor.assets.common import POLICY_VERSION, REPLAY_SCORES
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.limits import Limits
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from platform_assets.core import transform
 from platform_assets.core.engine import Engine, Parameter
-from platform_assets.query_predictor.configuration import HEAVY_ERRORS
+from platform_assets.query_predictor.documented_keys import HEAVY_ERRORS
 from platform_assets.query_predictor.history_values import STRENGTH
 
 SQL = Path(__file__).parent / "sql"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from platform_assets.query_predictor.configuration import BoundarySampling
+from platform_assets.query_predictor.documented_keys import BoundarySampling
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from platform_assets.core import transform
 from platform_assets.core.engine import Engine, Parameter
 from platform_assets.core.quality import Outcome
 from platform_assets.query_predictor import categories, sql_tokens, templates
-from platform_assets.query_predictor.configuration import DataLoading
+from platform_assets.query_predictor.documented_keys import DataLoading
 
 SQL = Path(__file__).parent / "sql"
 CODE_VERSION = transform.code_version(

@@ -13,7 +13,7 @@ from statistics import median
 
 from platform_assets.core.engine import Engine, Parameter
 from platform_assets.core.quality import Outcome, wilson_lower_bound
-from platform_assets.query_predictor.configuration import DataLoading
+from platform_assets.query_predictor.documented_keys import DataLoading
 from platform_assets.query_predictor.labels import DROP_REASONS, GIB, LabelledDay
 from platform_assets.query_predictor.limits import Limits
 

@@ -14,7 +14,7 @@ from typing import Any
 from platform_assets.core.engine import Engine, Parameter
 from platform_assets.core.quality import Outcome
 from platform_assets.query_predictor.categories import FREE_CANDIDATES
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.inclusion import hash_threshold
 from platform_assets.query_predictor.sampling import DayFiles, Splits
 from platform_assets.query_predictor.zero_cost import RATE_LIMIT, SHARE_LIMIT, ZeroCostCategories, upper_bound

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from platform_assets.core import transform
 from platform_assets.core.engine import COMPRESSION_LEVEL, ROW_GROUP_ROWS, Engine, Parameter
 from platform_assets.query_predictor import inclusion
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.inclusion import Inclusion, hash_threshold
 
 SQL = Path(__file__).parent / "sql"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from platform_assets.core.figures import BLUE, ORANGE, VERMILION, blank, horizontal_grid, to_png
 from platform_assets.core.plots import count_plot
-from platform_assets.query_predictor.configuration import BoundarySampling
+from platform_assets.query_predictor.documented_keys import BoundarySampling
 from platform_assets.query_predictor.inclusion import boundary_weight
 
 # Beyond 1 the probability stays the same; where the rest of the rows lie says nothing more.

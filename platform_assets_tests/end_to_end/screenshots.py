@@ -19,6 +19,7 @@ ASSETS = 9
 # Where the boxes stand in the large window that they need to be drawn whole.
 GRAPH = (560, 800, 2880, 1520)
 WORLD_MODEL_ASSETS, WORLD_MODEL_GRAPH = 11, (400, 670, 3040, 1660)
+QUERY_PREDICTOR_ASSETS, QUERY_PREDICTOR_GRAPH = 9, (400, 670, 3040, 1660)
 
 
 def main() -> None:
@@ -39,8 +40,10 @@ def main() -> None:
 def _photograph(window: browser.Window, week: str) -> None:
     browser.open_asset_graph(window, ASSETS, "5 / 5 Passed", "9 partitions")
     window.screenshot(IMAGES / "asset_graph.png", GRAPH)
-    _open_world_model(window)
+    _open_lineage(window, "world_model", WORLD_MODEL_ASSETS, "tensor_cache", "PyTorch", "60 partitions")
     window.screenshot(IMAGES / "world_model_graph.png", WORLD_MODEL_GRAPH)
+    _open_lineage(window, "query_predictor", QUERY_PREDICTOR_ASSETS, "training_sample", "ONNX", "63 partitions")
+    window.screenshot(IMAGES / "query_predictor_graph.png", QUERY_PREDICTOR_GRAPH)
     browser.open_partition(window, "planner/dataset", week, "summary", "mlflow_run")
     window.screenshot(IMAGES / "partition.png")
     browser.open_check(window, "planner/events", "quarantine_share", week, "Passed")
@@ -50,13 +53,11 @@ def _photograph(window: browser.Window, week: str) -> None:
     browser.close_dialog(window)
 
 
-def _open_world_model(window: browser.Window) -> None:
-    """The world model's lineage, in the same large window."""
-    window.open("/locations/world_model/asset-groups/world_model/lineage")
-    window.expect_texts(
-        "transactions", "customer_features", "tensor_cache", "policy_version", "PyTorch", "60 partitions"
-    )
-    expect(window.page.get_by_text("Asset checks", exact=True)).to_have_count(WORLD_MODEL_ASSETS)
+def _open_lineage(window: browser.Window, location: str, assets: int, *texts: str) -> None:
+    """A location's lineage, in the same large window."""
+    window.open(f"/locations/{location}/asset-groups/{location}/lineage")
+    window.expect_texts("policy_version", *texts)
+    expect(window.page.get_by_text("Asset checks", exact=True)).to_have_count(assets)
     expect(window.page.get_by_text("Loading")).to_have_count(0)
 
 

@@ -39,7 +39,7 @@ from platform_assets.query_predictor.assets.common import (
     ZERO_COST_CATEGORIES,
     address,
 )
-from platform_assets.query_predictor.configuration import HEAVY_ERRORS
+from platform_assets.query_predictor.documented_keys import HEAVY_ERRORS
 from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.labels import DROPPED, HEAVY, LIGHT

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from platform_assets.query_predictor import configuration
-from platform_assets.query_predictor.configuration import Configuration, ConfigurationError
+from platform_assets.query_predictor.configuration import ConfigurationError
+from platform_assets.query_predictor.documented_keys import Configuration
 
 DOCUMENTED = """
 data_loading:

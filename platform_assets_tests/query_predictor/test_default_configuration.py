@@ -8,7 +8,7 @@ import pytest
 
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.query_predictor.assets import common
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 
 
 def settings(home: Path, **others: str) -> Settings:

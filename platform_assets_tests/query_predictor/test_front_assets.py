@@ -30,7 +30,8 @@ from platform_assets.query_predictor.assets.common import (
     QUERIES,
     address,
 )
-from platform_assets.query_predictor.configuration import HEAVY_ERRORS, from_mapping
+from platform_assets.query_predictor.configuration import from_mapping
+from platform_assets.query_predictor.documented_keys import HEAVY_ERRORS
 from platform_assets.query_predictor.labels import DROPPED, HEAVY, LIGHT
 from platform_assets.query_predictor.trained_model import read_options
 from platform_assets_tests.lake_stores import Server

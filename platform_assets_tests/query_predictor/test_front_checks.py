@@ -14,7 +14,7 @@ import pytest
 
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import configuration, labels, quality, sample_quality, sampling, sampling_plots
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.limits import Limits
 from platform_assets.query_predictor.sample_quality import DayCounts
 from platform_assets.query_predictor.sampling import DayFiles

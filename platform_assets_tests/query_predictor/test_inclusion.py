@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_assets.query_predictor import inclusion, sampling
-from platform_assets.query_predictor.configuration import BoundarySampling
+from platform_assets.query_predictor.documented_keys import BoundarySampling
 from platform_assets.query_predictor.inclusion import UNIT
 
 DISTANCES = st.floats(0, 1e6) | st.sampled_from([0.0, 0.4999999, 0.5, 0.75, 0.999, 1.0])

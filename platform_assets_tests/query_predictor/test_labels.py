@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import categories, labels, templates
-from platform_assets.query_predictor.configuration import CENSORED_ERRORS, HEAVY_ERRORS, DataLoading
+from platform_assets.query_predictor.documented_keys import CENSORED_ERRORS, HEAVY_ERRORS, DataLoading
 from platform_assets_tests.query_predictor.query_samples import GIB, NOON, typed_query, write_queries
 
 Row = dict[str, Any]

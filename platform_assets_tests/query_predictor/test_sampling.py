@@ -15,7 +15,7 @@ import pytest
 
 from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import configuration, inclusion, sampling
-from platform_assets.query_predictor.configuration import BoundarySampling
+from platform_assets.query_predictor.documented_keys import BoundarySampling
 from platform_assets.query_predictor.inclusion import UNIT
 from platform_assets.query_predictor.query_rows import QUERIES
 from platform_assets.query_predictor.sampling import DayFiles

@@ -19,7 +19,8 @@ from platform_assets.core.revision import Input
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration import checks, partitions, upstream
 from platform_assets.query_predictor import configuration
-from platform_assets.query_predictor.configuration import Configuration, ConfigurationError
+from platform_assets.query_predictor.configuration import ConfigurationError
+from platform_assets.query_predictor.documented_keys import Configuration
 
 if TYPE_CHECKING:
     from datetime import date

@@ -16,7 +16,7 @@ from platform_assets.query_predictor.assets.labelled_queries import CHECKS as LA
 from platform_assets.query_predictor.assets.training_sample import CHECKS as SAMPLE_CHECKS
 from platform_assets.query_predictor.assets.weekly import Week
 from platform_assets.query_predictor.assets.zero_cost_categories import CHECKS as CATEGORIES_CHECKS
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Revision

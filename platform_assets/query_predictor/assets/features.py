@@ -19,7 +19,7 @@ from platform_assets.query_predictor.assets.common import (
 )
 from platform_assets.query_predictor.assets.feature_inputs import FeatureInputs, history_options, read_inputs
 from platform_assets.query_predictor.assets.weekly import Week
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.limits import Limits
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.query_predictor.assets import common
 from platform_assets.query_predictor.assets.common import LABELLED_QUERIES, QUERIES, PublishedDays
 from platform_assets.query_predictor.assets.queries import CHECKS as QUERIES_CHECKS
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 from platform_assets.query_predictor.limits import Limits
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from platform_assets.query_predictor.assets import common
 from platform_assets.query_predictor.assets.common import FEATURES, MODEL, ZERO_COST_CATEGORIES
 from platform_assets.query_predictor.assets.features import CHECKS as FEATURES_CHECKS
 from platform_assets.query_predictor.assets.zero_cost_categories import CHECKS as CATEGORIES_CHECKS
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Lake

@@ -16,7 +16,7 @@ from platform_assets.orchestration import automation, checks, partitioned, parti
 from platform_assets.orchestration.resources import EngineResource, LakeResource
 from platform_assets.orchestration.weekly_assets import Made
 from platform_assets.query_predictor.assets import common
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 
 if TYPE_CHECKING:
     from platform_assets.core.engine import Engine

@@ -15,7 +15,7 @@ from platform_assets.query_predictor.assets import common, weekly
 from platform_assets.query_predictor.assets.common import LABELLED_QUERIES, ZERO_COST_CATEGORIES
 from platform_assets.query_predictor.assets.labelled_queries import CHECKS as LABELLED_CHECKS
 from platform_assets.query_predictor.assets.weekly import Week
-from platform_assets.query_predictor.configuration import Configuration
+from platform_assets.query_predictor.documented_keys import Configuration
 
 if TYPE_CHECKING:
     from platform_assets.core.lake import Publication, Revision
