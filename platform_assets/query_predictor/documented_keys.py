@@ -166,7 +166,13 @@ class Configuration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         default_factory=Model
     )
     sample_fraction: Annotated[
-        float, Meta(gt=0, le=1, description="Share of the queries of every split that is used at all: less is quicker.")
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of the queries of every split that is used at all: less is quicker. Heavy queries that are no rows (those "
+            "dropped for their type) count whole: recall is told rather too low.",
+        ),
     ] = 1.0
     analysis: Annotated[Analysis, Meta(description="What is looked at beside.")] = field(default_factory=Analysis)
 

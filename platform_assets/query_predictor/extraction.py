@@ -26,12 +26,13 @@ from platform_assets.query_predictor import (
     source_parquet,
     source_table,
     sources,
+    text_hash,
 )
 from platform_assets.query_predictor.query_rows import QUARANTINED, TYPED, RawQuery, Refused
 from platform_assets.query_predictor.sources import Source
 
 SQL = Path(__file__).parent / "sql"
-_MODULES = (event_table, query_rows, source_json_lines, source_parquet, source_table, sources)
+_MODULES = (event_table, query_rows, source_json_lines, source_parquet, source_table, sources, text_hash)
 CODE_VERSION = transform.code_version(SQL / "queries.sql", *(Path(inspect.getfile(module)) for module in _MODULES))
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from platform_assets.query_predictor.text_cache import text_hash
+from platform_assets.query_predictor.text_hash import text_hash
 
 POSSIBLE_YEARS = range(1970, 2200)
 RAW_LIMIT = 10_000

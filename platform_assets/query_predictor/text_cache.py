@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from platform_assets.query_predictor.context_features import Context, context_features
 from platform_assets.query_predictor.features import BASE_FEATURE_COUNT, SQL_NAMES
 from platform_assets.query_predictor.sql_features import ParseStatus
+from platform_assets.query_predictor.text_hash import text_hash
 from platform_assets.query_predictor.text_rows import text_row
 from platform_assets.query_predictor.text_terms import TermRow, TermWeights
 
@@ -33,11 +33,6 @@ class KnownText(NamedTuple):
     template: str
     category: str
     terms: TermRow
-
-
-def text_hash(text: str) -> bytes:
-    """16 bytes that stand for a text, the same in every process and release; unpaired surrogates are no error."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class TextCache:

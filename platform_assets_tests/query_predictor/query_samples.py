@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.query_predictor.query_rows import QUERIES
-from platform_assets.query_predictor.text_cache import text_hash
+from platform_assets.query_predictor.text_hash import text_hash
 
 DAY = date(2026, 1, 5)
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -28,7 +28,7 @@ from platform_assets.query_predictor import (
 from platform_assets.query_predictor.features import BASE_FEATURE_COUNT, HISTORICAL_FEATURE_COUNT
 from platform_assets.query_predictor.features_document import NUMBERS
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
-from platform_assets.query_predictor.text_cache import text_hash
+from platform_assets.query_predictor.text_hash import text_hash
 from platform_assets.query_predictor.text_terms import TermWeights
 from platform_assets_tests.query_predictor.small_features import TERMS, WEEK, MadeUpWeek, write_week
 

@@ -21,7 +21,7 @@ from platform_assets.core.warehouse import WarehouseError
 from platform_assets.query_predictor import extraction, query_rows, source_json_lines, source_parquet
 from platform_assets.query_predictor.query_rows import RULES, moment, seconds
 from platform_assets.query_predictor.sources import SourceError, open_source
-from platform_assets.query_predictor.text_cache import text_hash
+from platform_assets.query_predictor.text_hash import text_hash
 from platform_assets_tests.query_predictor.query_samples import DAY, NOON, completed_event, documented, event_row
 
 Row = dict[str, Any]
