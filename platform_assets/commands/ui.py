@@ -16,6 +16,9 @@ from platform_assets.core.services import embedded_tracking_uri
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration.resources import EMBEDDED_UI
 
+# MLflow's server would start five processes for jobs that nothing here submits, each of which imports all of it.
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--port` of Dagster."""
@@ -29,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_taken_ports(arguments.port, *([] if settings.mlflow_tracking_uri else [int(EMBEDDED_UI.rsplit(":", 1)[1])]))
     with ui_lock(settings), embedded_server_held(settings):
         processes = [
-            subprocess.Popen(command, start_new_session=True) for command in commands(settings, arguments.port)
+            subprocess.Popen(command, start_new_session=True, env={**NO_JOBS, **os.environ})
+            for command in commands(settings, arguments.port)
         ]
         print(f"\n{addresses(settings, arguments.port)}\n", flush=True)
         return _wait(processes)
