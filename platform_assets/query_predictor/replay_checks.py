@@ -8,6 +8,7 @@ from typing import Any
 
 from platform_assets.core import transform
 from platform_assets.core.quality import Outcome, share_below
+from platform_assets.query_predictor import feature_drift
 from platform_assets.query_predictor.zero_cost import SHARE_LIMIT
 
 # Every module of the program that decides a number of the scores or of the summary; a test compares them with what is imported.
@@ -15,7 +16,7 @@ SOURCES = (
     "replay.py", "replay_rows.py", "replay_history.py", "replay_sides.py", "replay_tables.py", "replay_summary.py", "replay_drift.py",
     "opened_model.py", "history.py", "history_snapshot.py", "history_values.py",
     "weekly_replay.py", "judgement.py", "evaluation.py", "requirements.py", "routing.py", "query_baselines.py",
-    "ranking_metrics.py", "feature_drift.py", "split_features.py", "features.py", "threshold.py", "zero_cost.py", "onnx_model.py",
+    "ranking_metrics.py", "feature_drift.py", "feature_distance.py", "template_noise.py", "split_features.py", "features.py", "threshold.py", "zero_cost.py", "onnx_model.py",
     "sql_tokens.py", "text_terms.py", "features_document.py",
 )  # fmt: skip
 CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in SOURCES))
@@ -26,7 +27,7 @@ def judge(summary: Mapping[str, Any], rows: Mapping[str, int]) -> list[Outcome]:
     return [
         _reconcile(summary, rows),
         _score_drift(summary["score_drift"]),
-        _feature_drift(summary),
+        feature_drift.judge_document(summary["feature_drift"]),
         _misses(summary["candidate"]),
     ]
 
@@ -44,13 +45,6 @@ def _score_drift(drift: Mapping[str, Any]) -> Outcome:
     return Outcome(
         "score_drift", not drift["is_beyond"], reason, {"psi": drift["psi"], "js": drift["js"]}, warning=True
     )
-
-
-def _feature_drift(summary: Mapping[str, Any]) -> Outcome:
-    told = summary["feature_drift"]
-    names = ", ".join(told["beyond"][:10]) or "none"
-    reason = f"{len(told['beyond'])} features beyond their limits since the train days, {told['most_beyond']} allowed: {names}"
-    return Outcome("feature_drift", not told["is_beyond_limit"], reason, {"beyond": len(told["beyond"])}, warning=True)
 
 
 def _misses(told: Mapping[str, Any]) -> Outcome:

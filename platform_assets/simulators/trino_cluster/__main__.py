@@ -30,7 +30,8 @@ from platform_assets.simulators.trino_cluster.scenario import (
 _RECORDING_OPTIONS = ("queries", "days", "start", "users", "seed", "scale", "cpu_limit_seconds")
 _RECORDING_OPTIONS += ("hurried_cpu_limit_seconds", "memory_limit_mb")
 _STRENGTHS = ("heavy_share", "repeat_share", "season", "drift", "user_spread", "noise")
-_SCENARIO_OPTIONS = ("rows", "days", "start", "users", "seed", *_STRENGTHS)
+_TEXT_CHANGE = ("text_change_day", "text_change_share")
+_SCENARIO_OPTIONS = ("rows", "days", "start", "users", "seed", *_STRENGTHS, *_TEXT_CHANGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,6 +115,12 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true", help="delete the log the folder holds")
     for name in _STRENGTHS:
         parser.add_argument(f"--{name}", type=float, default=getattr(Scenario, name))
+    parser.add_argument(
+        "--text_change_day", type=int, help="from this day on, 0 the first, a share of the texts is written another way"
+    )
+    parser.add_argument(
+        "--text_change_share", type=float, default=Scenario.text_change_share, help="of the queries that read tables"
+    )
     _shared_options(parser, None)
 
 

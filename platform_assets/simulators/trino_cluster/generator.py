@@ -31,6 +31,7 @@ from platform_assets.simulators.trino_cluster.planted import (
     solve_scale,
 )
 from platform_assets.simulators.trino_cluster.scenario import Scenario, days_of
+from platform_assets.simulators.trino_cluster.text_change import TextChange
 from platform_assets.simulators.trino_cluster.traffic import Arrival, Habits, Traffic
 from platform_assets.simulators.trino_cluster.users import Estate, User, draw_users
 
@@ -101,8 +102,14 @@ class Generator:
 
     def _traffic(self, rows: int, seed: int) -> Traffic:
         scenario = self.scenario
-        habits = Habits(scenario.repeat_share, scenario.season, scenario.drift)
+        habits = Habits(scenario.repeat_share, scenario.season, scenario.drift, _text_change(scenario))
         return Traffic(self.draw_users(), self.days, rows, seed, habits)
+
+
+def _text_change(scenario: Scenario) -> TextChange | None:
+    if scenario.text_change_day is None:
+        return None
+    return TextChange(scenario.text_change_day, scenario.text_change_share, scenario.seed)
 
 
 def _table(users: list[User], arrivals: list[Arrival], costs: Costs, number: int) -> pa.Table:

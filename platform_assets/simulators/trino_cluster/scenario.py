@@ -74,6 +74,10 @@ class Scenario:
     """Standard deviation of the planted log factor that a user's data puts on all of the user's costs."""
     noise: float = 1.0
     """Factor on the law's noise, which is the recording's unexplained spread within one template."""
+    text_change_day: int | None = None
+    """First day, counted from 0, from which a share of the texts is written another way: a planted covariate shift. None: never."""
+    text_change_share: float = 0.5
+    """Share of the queries that read tables which the change reaches."""
 
     def __post_init__(self) -> None:
         _within("rows", self.rows, self.days, MOST_ROWS)
@@ -84,6 +88,9 @@ class Scenario:
         _within("repeat_share", self.repeat_share, 0, 0.95)
         for name in ("season", "drift", "user_spread", "noise"):
             _within(name, getattr(self, name), 0, 10)
+        if self.text_change_day is not None:
+            _within("text_change_day", self.text_change_day, 0, self.days - 1)
+        _within("text_change_share", self.text_change_share, 0, 1)
 
     @property
     def user_count(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from platform_assets.simulators.trino_cluster.metadata import cheap_select, explained, looking_around, mistaken
 from platform_assets.simulators.trino_cluster.shapes import peek, short_and_heavy
+from platform_assets.simulators.trino_cluster.text_change import TextChange, rewritten
 from platform_assets.simulators.trino_cluster.users import HOURS, KINDS, ROLES, Estate, User
 from platform_assets.simulators.trino_cluster.writing import Pen, Statement
 
@@ -39,6 +40,8 @@ class Arrival:
     estate: Estate
     patience: float | None
     """None: waits for the end; else 0 to 1, how long the sender waits among those who do not."""
+    text_changed: bool = False
+    """Written as the planted change of texts has it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Habits:
     """Repeat share of people; None leaves each role its own."""
     season: float = 1.0
     drift: float = 1.0
+    text_change: TextChange | None = None
 
 
 class Traffic:
@@ -74,7 +78,13 @@ class Traffic:
             user.drawn_charts.clear()
         seconds, senders = self._schedule(number)
         for second, sender in zip(seconds.tolist(), senders.tolist(), strict=True):
-            yield self._arrival(rng, day, start + second, sender)
+            yield self._sent(self._arrival(rng, day, start + second, sender), number)
+
+    def _sent(self, arrival: Arrival, number: int) -> Arrival:
+        change = self._habits.text_change
+        if change is None or not change.reaches(arrival.statement, number):
+            return arrival
+        return replace(arrival, statement=rewritten(arrival.statement), text_changed=True)
 
     def _schedule(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(N,) seconds of the day, rising, and (N,) senders."""

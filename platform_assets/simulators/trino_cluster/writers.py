@@ -35,7 +35,7 @@ _PLANTED = pa.schema([
     ("query_id", pa.string()), ("family", pa.string()), ("days", pa.float32()), ("forgot", pa.bool_()),
     ("joins", pa.int8()), ("groups", pa.int8()), ("template", pa.float32()),
     ("mean_log_cpu", pa.float32()), ("mean_log_memory", pa.float32()), ("heavy_probability", pa.float32()),
-    ("is_heavy", pa.bool_()),
+    ("is_heavy", pa.bool_()), ("text_changed", pa.bool_()),
 ])  # fmt: skip
 
 
@@ -128,7 +128,8 @@ def _planted_rows(block: Block) -> pa.Table:
     names = ("days", "forgot", "joins", "groups", "template")
     traits = [[getattr(each.traits, name) for each in statements] for name in names]
     arrays = [costs.mean_cpu, costs.mean_memory, costs.heavy_probability, costs.is_heavy]
-    columns = [block.rows["query_id"].to_pylist(), [each.family for each in statements], *traits, *arrays]
+    changed = [each.text_changed for each in block.arrivals]
+    columns = [block.rows["query_id"].to_pylist(), [each.family for each in statements], *traits, *arrays, changed]
     return pa.table(
         [pa.array(values, kind.type) for values, kind in zip(columns, _PLANTED, strict=True)], schema=_PLANTED
     )
