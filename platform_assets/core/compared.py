@@ -1,7 +1,8 @@
 """The two policy versions that a replay compares: the one that a published model is, and the one that is active.
 
-A release may be unable to ask the active one, as no release can that makes other features. Version 0 is compared with in its place
-then: or a replay would be refused for ever, and with it the only way to another active version. What does not belong here: replaying (a pipeline's business), what is recorded of it (`core.replay_record`).
+A release may be unable to ask the active one, where that needs other features than it makes. Version 0 is compared with in its place
+then: or every replay would be refused, and with them the only way to another active version. What does not belong here: replaying
+and telling whether a version can be asked (a pipeline's business), what is recorded of it (`core.replay_record`).
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def sides(warehouse: Warehouse, tracking: Tracking, model: RegisteredModel, publ
 
 
 def pass_over(found: Sides, warehouse: Warehouse, model: RegisteredModel, reason: str) -> Sides:
-    """The same, with version 0, which needs no model, in place of an active version that cannot be asked; `reason` goes on "as it"."""
+    """The same, with version 0, which needs no model, in place of an active version that cannot be asked, as it `reason`."""
     told = f"the active version {found.baseline.version} cannot be asked, as it {reason}: version 0 is compared with in its place"
     return replace(found, baseline=baseline(warehouse, model, 0), passed_over=PassedOver(found.baseline, told))
 

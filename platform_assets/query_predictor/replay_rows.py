@@ -1,8 +1,9 @@
 """The queries that a replay asks about: validation and test rows of a week's features, with what each text and session say beside.
 
 The 78 numbers of text and session are the features' own. Terms and history are not: each model has a vocabulary, by which the
-sample's texts are weighed here, every different text once, and one snapshot of history (`replay_history`). Rows are whole in memory, a
-kilobyte or less each; texts are not. What does not belong here: asking a model (`replay_sides`).
+sample's texts are weighed here, every different text once, and one snapshot of history (`replay_history`). Rows are whole in memory,
+about a kilobyte each, half of it numbers; texts are not, and what is asked is dense a chunk at a time. What does not belong here:
+asking a model (`replay_sides`).
 """
 
 from __future__ import annotations
