@@ -1,11 +1,14 @@
 """The two policy versions that a replay compares: the one that a published model is, and the one that is active.
 
-What does not belong here: replaying (a pipeline's business), what is recorded of it (`core.replay_record`).
+A release may be unable to ask the active one, where that needs other features than it makes. Version 0 is compared with in its place
+then: or every replay would be refused, and with them the only way to another active version. What does not belong here: replaying
+and telling whether a version can be asked (a pipeline's business), what is recorded of it (`core.replay_record`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from platform_assets.core.lake import Revision
@@ -15,10 +18,23 @@ from platform_assets.core.tracking import Tracking
 from platform_assets.core.warehouse import Warehouse
 
 ACTIVE = -1
+PASSED_OVER = "passed_over"
 
 
 class NotRegistered(ValueError):
     """A model or version that the registries do not know; the message names what to run."""
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """The active version, where another is compared with in its place, and why, as a sentence."""
+
+    version: PolicyVersion
+    reason: str
+
+    def document(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {**_named(self.version), "reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -27,6 +43,8 @@ class Sides:
 
     candidate: PolicyVersion
     baseline: PolicyVersion
+    passed_over: PassedOver | None = None
+    """None: the baseline is the one that it has to be."""
 
     @property
     def model_version(self) -> str:
@@ -35,10 +53,8 @@ class Sides:
 
     def document(self) -> dict[str, Any]:
         """For a manifest."""
-        return {
-            name: {"id": side.id, "version": side.version, "model_version": side.model_version}
-            for name, side in (("candidate", self.candidate), ("baseline", self.baseline))
-        }
+        found = {"candidate": _named(self.candidate), "baseline": _named(self.baseline)}
+        return found | ({PASSED_OVER: self.passed_over.document()} if self.passed_over else {})
 
     def tags(self) -> dict[str, str]:
         """For an MLflow run."""
@@ -77,6 +93,17 @@ def sides(warehouse: Warehouse, tracking: Tracking, model: RegisteredModel, publ
     return Sides(candidate, active)
 
 
+def pass_over(found: Sides, warehouse: Warehouse, model: RegisteredModel, reason: str) -> Sides:
+    """The same, with version 0, which needs no model, in place of an active version that cannot be asked, as it `reason`."""
+    told = f"the active version {found.baseline.version} cannot be asked, as it {reason}: version 0 is compared with in its place"
+    return replace(found, baseline=baseline(warehouse, model, 0), passed_over=PassedOver(found.baseline, told))
+
+
+def reason_of(compared: Mapping[str, Any]) -> str:
+    """Of a manifest: why it is not the active version that was compared with; empty where it is."""
+    return compared.get(PASSED_OVER, {}).get("reason", "")
+
+
 def baseline(warehouse: Warehouse, model: RegisteredModel, number: int) -> PolicyVersion:
     """The policy version of a number; ACTIVE is the active one, the newest where several are."""
     model.ensure_policy(warehouse)
@@ -88,3 +115,7 @@ def baseline(warehouse: Warehouse, model: RegisteredModel, number: int) -> Polic
             f"{model.policy} has no {'active version' if number == ACTIVE else f'version {number}'}; it has {known}"
         )
     return wanted[-1]
+
+
+def _named(version: PolicyVersion) -> dict[str, Any]:
+    return {"id": version.id, "version": version.version, "model_version": version.model_version}

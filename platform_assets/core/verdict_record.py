@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from platform_assets.core.compared import PASSED_OVER, reason_of
 from platform_assets.core.model_versions import STAGE
 from platform_assets.core.policy_version import STAGE_OF, RecordedVerdict, is_settled_by_verdicts
 from platform_assets.core.quality import Outcome
@@ -35,7 +36,8 @@ def require_baseline(
     """Raises OtherBaseline unless a replay compared with the version `bar`, or with the active one where that is None.
 
     Whoever chooses the baseline could choose the verdict; and a version that was promoted since the replay is the one to beat.
-    Of several active ones that is the newest. `replayed_by` is the asset that is to be materialised again then.
+    Of several active ones that is the newest; where it could not be asked, version 0 stands in for it (`core.compared`), and no
+    other. `replayed_by` is the asset that is to be materialised again then.
     """
     if bar is not None:
         if compared["baseline"]["version"] != bar or compared["candidate"]["version"] == bar:
@@ -47,7 +49,10 @@ def require_baseline(
     active = [each for each in versions if each.status == "active"]
     if not active:
         raise OtherBaseline(f"{policy} has no active version to compare with: was its version 0 deleted?")
-    if compared["baseline"]["id"] != active[-1].id or compared["candidate"]["id"] == active[-1].id:
+    passed_over = compared.get(PASSED_OVER)
+    is_wanted = (passed_over or compared["baseline"])["id"] == active[-1].id
+    is_stand_in = compared["baseline"]["version"] == 0
+    if not is_wanted or (passed_over and not is_stand_in) or compared["candidate"]["id"] == active[-1].id:
         raise OtherBaseline(
             f"the replay compared version {compared['candidate']['version']} with {compared['baseline']['version']}, the "
             f"active one is {active[-1].version}: materialise {replayed_by} of this week again"
@@ -83,12 +88,14 @@ def settle(known: RecordedVerdict | None, verdict: Verdict) -> Mapping[str, Any]
     """The document that stands: the one on record, or the new one. Raises Conflict when they do not say the same.
 
     The digests of what the scores were made from are no part of what is said: inputs that were published again and gave the
-    same scores change nothing.
+    same scores change nothing. Nor are the reasons, which put into words what else is there, and beside it only whom a baseline
+    stands in for.
     """
     document = json.loads(json.dumps(verdict.document()))  # as Postgres gives it back
     if known is None:
         return document
-    if {**known.document, "digests": {}} != {**document, "digests": {}}:
+    unsaid = {"digests": {}, "reasons": []}
+    if {**known.document, **unsaid} != {**document, **unsaid}:
         raise Conflict(
             f"the replay {known.replay_digest} was judged {known.outcome} before, and would be {verdict.outcome} now "
             f"({verdict.label}): a verdict is not rewritten. With the thresholds and the code of then nothing changes; "
@@ -113,7 +120,8 @@ def tags(version: PolicyVersion) -> dict[str, str]:
     }
 
 
-def judge(verdict: Verdict) -> Outcome:
+def judge(verdict: Verdict, compared: Mapping[str, Any]) -> Outcome:
     """The verdict as a check that warns: a rejected model is a result."""
-    reason = f"{verdict.outcome} ({verdict.label}): {verdict.reasons[0]}"
+    told = "; ".join(filter(None, (verdict.reasons[0], reason_of(compared))))
+    reason = f"{verdict.outcome} ({verdict.label}): {told}"
     return Outcome("better_than_baseline", verdict.outcome == "pass", reason, warning=True)

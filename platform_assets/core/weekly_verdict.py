@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from platform_assets.core import verdict_record
+from platform_assets.core import compared, verdict_record
 from platform_assets.core.comparison import Thresholds
 from platform_assets.core.lake import Address, Lineage, Publication, Revision
 from platform_assets.core.quality import Outcome
@@ -77,6 +77,8 @@ class WeeklyVerdict:
         candidate, baseline = (self._compared[side]["id"] for side in ("candidate", "baseline"))
         path = step.lake.fetch(self.scores, gate.scores, step.folder, verify=True)
         verdict = gate.judge(path, candidate, baseline, self.thresholds, self._digests())
+        if note := compared.reason_of(self._compared):
+            verdict = replace(verdict, reasons=(*verdict.reasons, note))
         known = verdict_record.on_record(registry.verdicts(candidate), self.evaluated, self.scores.digest)
         # Before anything is published: the lake must not show a verdict that Postgres will refuse.
         if known is None:
@@ -86,7 +88,7 @@ class WeeklyVerdict:
         version = registry.record_verdict(candidate, document, self.evaluated, self.scores.digest)
         model.versions(step.tracking).set_tags(version.model_version or "", verdict_record.tags(version))
         agreement = model.judge_agreement(step.tracking, step.warehouse, "registries_agree")
-        outcomes = [agreement, verdict_record.judge(verdict)]
+        outcomes = [agreement, verdict_record.judge(verdict, self._compared)]
         return Judged(publication, path, verdict, document, version, outcomes)
 
     @property
@@ -106,7 +108,8 @@ class WeeklyVerdict:
     def _publish(self, document: Mapping[str, Any], before: Revision | None) -> Publication:
         file = self.step.folder / DOCUMENT
         file.write_text(json.dumps(document, sort_keys=True, separators=(",", ":")), encoding="utf-8")
-        sides = {name: self._compared[name] for name in ("candidate", "baseline")}
+        named = ("candidate", "baseline", compared.PASSED_OVER)
+        sides = {name: self._compared[name] for name in named if name in self._compared}
         lineage = Lineage(
             inputs=(self.scores.as_input(),), code_version=self.gate.code_version, run_id=self.step.run_id,
             details={"outcome": document["outcome"], **sides},

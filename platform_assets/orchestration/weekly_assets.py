@@ -1,10 +1,11 @@
 """What weekly assets share: those of a trained model (model, replay_scores, policy_version), whatever is trained, and others.
 
 How a weekly asset is declared, how the partitions of its run become steps of the pipeline's work, and what people see of what
-was made. What does not belong here: which inputs a week reads and what is done with them; each pipeline's own assets say that.
+was made; of a verdict the whole asset, as it reads the same everywhere. What does not belong here: which inputs a week reads and
+what is done with them; each pipeline's own assets say that.
 """
 
-from __future__ import annotations
+# Annotations are no texts here: Dagster reads those of the verdict's function.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from platform_assets.core.lake import Address
 from platform_assets.core.quality import Outcome
-from platform_assets.orchestration import checks, partitioned, steps
+from platform_assets.core.settings import Settings
+from platform_assets.orchestration import automation, checks, partitioned, steps, upstream
 from platform_assets.orchestration.metadata import files_metadata, image, table_metadata
 from platform_assets.orchestration.resources import EngineResource, LakeResource, MlflowResource, WarehouseResource
 
 if TYPE_CHECKING:
-    from platform_assets.core.lake import Publication
+    from platform_assets.core.lake import Lake, Publication, Revision
     from platform_assets.core.replay_record import Means
     from platform_assets.core.step import Step
     from platform_assets.core.tracking import Run
@@ -49,10 +52,34 @@ class Services:
 class Made:
     """What a week of an asset became; `run` is the one in MLflow that tells of it, if any does."""
 
-    publication: Publication
+    publication: "Publication"
     outcomes: Sequence[Outcome]
     metadata: Mapping[str, Any]
-    run: Run | None = None
+    run: "Run | None" = None
+
+
+@dataclass(frozen=True)
+class ReplayAsset:
+    """What a verdict judges: an asset of published scores, and its checks."""
+
+    key: dg.AssetKey
+    checks: Sequence[checks.Check]
+
+    def require(self, lake: "Lake", week: str) -> "Revision":
+        """A week's scores. Raises dg.Failure unless they are published and passed their blocking checks."""
+        scores = upstream.require(lake, [address(self.key, week)], f"policy version {week}")[week]
+        # Whoever materialises a verdict by hand passes the same gate as automation.
+        checks.require_passed(self.key, week, scores, self.checks)
+        return scores
+
+
+Judge = Callable[["Step", "Revision", Address], Made]
+"""(step, the replay's scores, where the verdict is published) -> the verdict."""
+
+
+def address(asset: dg.AssetKey, week: str) -> Address:
+    """Where a week of an asset lies in the lake."""
+    return Address(asset.to_user_string(), week)
 
 
 def weekly_asset(
@@ -70,7 +97,7 @@ def weekly_asset(
 
 def run_weeks(
     context: dg.AssetExecutionContext, services: Services, key: dg.AssetKey, required: Sequence[checks.Check],
-    make: Callable[[Step], Made],
+    make: Callable[["Step"], Made],
 ) -> Iterator[partitioned.Event]:  # fmt: skip
     """Make every partition of the run, each in a working folder of its own, and tell Dagster."""
 
@@ -83,7 +110,36 @@ def run_weeks(
     yield from partitioned.run_partitions(context, produce, required)
 
 
-def trained(what: Trained) -> Made:
+def verdict_asset(
+    key: dg.AssetKey, replay: ReplayAsset, partitions: dg.PartitionsDefinition, settings: Settings, judge: Judge, *,
+    owners: Sequence[str], description: str,
+) -> dg.AssetsDefinition:  # fmt: skip
+    """The verdict on each week's replay, requested by itself."""
+
+    @weekly_asset(
+        key,
+        VERDICT_CHECKS,
+        partitions,
+        owners=owners,
+        deps=[replay.key],
+        description=description,
+        kinds={"postgres", "mlflow"},
+        pool=upstream.writer_pool(settings),
+        automation_condition=automation.judged_from_trained(),
+    )
+    def verdict(
+        context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, mlflow: MlflowResource,
+        warehouse: WarehouseResource,
+    ) -> Iterator[partitioned.Event]:  # fmt: skip
+        def make(step: "Step") -> Made:
+            return judge(step, replay.require(step.lake, step.partition), address(key, step.partition))
+
+        yield from run_weeks(context, Services(lake, engine, mlflow, warehouse), key, VERDICT_CHECKS, make)
+
+    return verdict
+
+
+def trained(what: "Trained") -> Made:
     """A model: its versions, its pictures, its numbers."""
     from platform_assets.core.training_metrics import numbers
 
@@ -96,7 +152,7 @@ def trained(what: Trained) -> Made:
     return Made(what.publication, what.outcomes, metadata, what.run)
 
 
-def replayed(what: Replayed) -> Made:
+def replayed(what: "Replayed") -> Made:
     """A replay: the means of all that were compared, pictures, the summary, a sample of the rows."""
     scored = what.scored
     metadata = {
@@ -108,7 +164,7 @@ def replayed(what: Replayed) -> Made:
     return Made(what.publication, scored.outcomes, metadata, what.run)
 
 
-def judged(what: Judged, means: Means, of: str) -> Made:
+def judged(what: "Judged", means: "Means", of: str) -> Made:
     """A verdict: the outcome with its reasons, as a picture and as a document; `of` names what was judged, for people."""
     from platform_assets.core.verdict_plots import verdict_plot
 
@@ -127,7 +183,7 @@ def judged(what: Judged, means: Means, of: str) -> Made:
     return Made(what.publication, what.outcomes, metadata)
 
 
-def _comparison(means: Means) -> dg.MarkdownMetadataValue:
+def _comparison(means: "Means") -> dg.MarkdownMetadataValue:
     from platform_assets.core.replay_record import table
 
     return dg.MetadataValue.md(table(means))

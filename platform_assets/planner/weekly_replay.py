@@ -1,7 +1,8 @@
-"""One evaluated week's replay, from pinned inputs to recorded scores: always all of its rows, against the version that is active.
+"""One evaluated week's replay of a planner: always all of its rows, against the version that is active.
 
 Samples and other baselines are for the command line (`planner.replay`): what is published here is what gets judged. What does
-not belong here: planning and scoring rows (`planner.replay`), the records' form (`core.replay_record`).
+not belong here: planning and scoring rows (`planner.replay`), the records' form (`core.replay_record`), the order of things, which
+is the same for every pipeline (`core.weekly_replay`).
 """
 
 from __future__ import annotations
@@ -11,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_assets.core import compared, weekly_replay
+from platform_assets.core import weekly_replay
 from platform_assets.core.compared import Sides
 from platform_assets.core.folders import dataset_version, fetch_dataset
-from platform_assets.core.lake import Address, Revision
-from platform_assets.core.replay_record import run_program
-from platform_assets.core.step import Step, words
+from platform_assets.core.lake import Revision
+from platform_assets.core.quality import Outcome
+from platform_assets.core.replay_record import Means
 from platform_assets.core.tracking import DatasetReference
-from platform_assets.core.weekly_replay import Replayed, Scored
 from platform_assets.planner import judgement, registration, replay, replay_record
 from platform_assets.planner.catalogue import RECIPES
 from platform_assets.planner.replay_record import Recorded
-
-PROGRAM = "platform_assets.planner.replay"
 
 
 @dataclass(frozen=True)
@@ -41,52 +39,56 @@ class Inputs:
         return [self.dataset, self.model, self.recipes, *self.enriched]
 
 
-@dataclass
-class WeeklyReplay:
-    """`options` of the command line: how, not what, is replayed; an empty one is left open."""
+class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
+    """Of planner/replay_scores."""
 
-    step: Step
-    inputs: Inputs
-    address: Address
-    options: Mapping[str, str]
-
-    def produce(self) -> Replayed:
-        """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
-        before = self.step.lake.current(self.address)
-        sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
-        summary = {**self._replay(sides), "generated_plans": self._generated()}
-        scores, pinned = self._output / replay.SCORES, self.inputs.dataset
-        scored = Scored(
-            scores, summary, replay_record.judge(summary, pinned.rows or 0, scores), replay_record.CODE_VERSION
-        )
-        publication = weekly_replay.publish(self.step, self.address, self.inputs.revisions, sides, scored, before)
-        means, version = judgement.means(scores), dataset_version(pinned)
-        dataset = DatasetReference(f"planner/{version}", pinned.digest, pinned.uri, pinned.rows)
-        recorded = Recorded(sides, version, dataset, publication.revision.digest, means, summary)
-        run = recorded.keep(self.step)
-        return Replayed(publication, scored, means, recorded.pictures(), run)
+    recorded, code_version = Recorded, replay_record.CODE_VERSION
+    program, scores = "platform_assets.planner.replay", replay.SCORES
 
     @property
-    def _output(self) -> Path:
-        return self.step.folder / "replay"
+    def dataset_version(self) -> str:
+        """The end of its window."""
+        return dataset_version(self.inputs.dataset)
 
-    def _generated(self) -> int | None:
-        """Plans made in the week, of which the accepted ones are a selection; None where days were enriched before it was counted."""
-        details = [revision.lineage.details for revision in self.inputs.enriched]
-        return sum(each["generated"] for each in details) if all("generated" in each for each in details) else None
+    @property
+    def dataset(self) -> DatasetReference:
+        """The evaluated week's."""
+        pinned = self.inputs.dataset
+        return DatasetReference(f"planner/{self.dataset_version}", pinned.digest, pinned.uri, pinned.rows)
 
-    def _replay(self, sides: Sides) -> dict[str, Any]:
-        dataset = self.inputs.dataset
-        return run_program(self.step, PROGRAM, self._words(sides), sides, dataset_version(dataset), dataset.digest)
-
-    def _words(self, sides: Sides) -> list[str]:
+    def where(self, sides: Sides) -> Mapping[str, str | None]:
+        """Versions of the policy, dataset and recipes."""
         lake, folder = self.step.lake, self.step.folder
-        options = {
+        return {
             "model_name": registration.MODEL_NAME, "model_version": sides.model_version,
             "baseline_version": str(sides.baseline.version),
             "dataset": str(fetch_dataset(lake, self.inputs.dataset, folder)),
             "recipes": str(lake.fetch(self.inputs.recipes, RECIPES, folder)),
-            "output": str(self._output), **{name: value or None for name, value in self.options.items()},
         }  # fmt: skip
-        logged = [lake.fetch(revision, "enriched_plans.parquet", folder) for revision in self.inputs.enriched]
-        return [*words(options), *(word for path in logged for word in ("--logged", str(path)))]
+
+    def command_line(self, sides: Sides) -> list[str]:
+        """Also the plans drawn at random, a file a day."""
+        files = (
+            self.step.lake.fetch(each, "enriched_plans.parquet", self.step.folder) for each in self.inputs.enriched
+        )
+        return [*super().command_line(sides), *(word for path in files for word in ("--logged", str(path)))]
+
+    def summary_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """And the plans made in the week, of which the accepted ones are a selection; None where days were enriched before it was
+        counted."""
+        details = [revision.lineage.details for revision in self.inputs.enriched]
+        is_counted = all("generated" in each for each in details)
+        generated = sum(each["generated"] for each in details) if is_counted else None
+        return {**super().summary_of(told), "generated_plans": generated}
+
+    def judge(self, summary: Mapping[str, Any]) -> list[Outcome]:
+        """Rows, rules, and what was proposed."""
+        return replay_record.judge(summary, self.inputs.dataset.rows or 0, self.output / self.scores)
+
+    def means(self, scores: Path) -> Means:
+        """Of both sides."""
+        return judgement.means(scores)
+
+    def pictures(self, recorded: weekly_replay.Recorded) -> dict[str, bytes]:
+        """Those of the record: the program draws none."""
+        return recorded.pictures()

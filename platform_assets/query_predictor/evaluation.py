@@ -62,7 +62,7 @@ def evaluate(
     dropped_heavy: int = 0,
 ) -> Evaluation:
     """Of float32 scores [R], as ONNX gives them. `dropped_heavy`: heavy queries that the zero-cost stage lets by, not among the rows."""
-    queries = Queries(split.is_heavy, np.isin(split.category, sorted(zero_cost.safe)), dropped_heavy)
+    queries = Queries(split.is_heavy, split.is_of(zero_cost.safe), dropped_heavy)
     routes = threshold.routes(scores)
     routed = queries.routed(routes)
     ranks = {name: rank(split) for name, rank in query_baselines.BASELINES.items()}

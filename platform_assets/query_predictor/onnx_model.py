@@ -62,6 +62,10 @@ class OnnxModel:
         [found] = self._session.run([_LOG_ODDS], {_INPUT: np.ascontiguousarray(rows, np.float32)})
         return (1 / (1 + np.exp(-np.asarray(found, np.float64)[:, 0]))).astype(np.float32)
 
+    def scores_in_parts(self, parts: Iterable[Matrix]) -> Scores:
+        """[R] of rows that come in parts, one in memory at a time."""
+        return np.concatenate([np.empty(0, np.float32), *(self.scores(rows) for rows in parts)])
+
 
 @dataclass(frozen=True)
 class Agreement:

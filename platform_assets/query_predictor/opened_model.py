@@ -35,9 +35,9 @@ class OpenedModel:
     @classmethod
     def open(cls, folder: Path) -> OpenedModel:
         """Raises ModelError for a folder that is not whole, or of another table of features."""
+        if reason := of_other_features(folder):
+            raise ModelError(f"{folder} {reason}: train it again")
         config = read_config(folder)
-        if config["numbers"] != list(NUMBERS):
-            raise ModelError(f"{folder} was trained on other features than this release makes: train it again")
         try:
             free = ZeroCostCategories.from_json((folder / zero_cost.NAME).read_text(encoding="utf-8"))
             terms = TermWeights.from_json((folder / text_terms.NAME).read_text(encoding="utf-8"))
@@ -60,3 +60,12 @@ class OpenedModel:
     def prediction(self) -> dict[str, Any]:
         """How it answers; the threshold is the one that is asked."""
         return {**{name: self.config[name] for name in PREDICTION}, "threshold": self.threshold.value}
+
+
+def of_other_features(folder: Path) -> str:
+    """Why no model of this folder can be asked by this release, where that is for its table of features; else nothing.
+
+    Raises ModelError for a folder that is no model's. One that does not say its features is of a release that had others.
+    """
+    is_other = read_config(folder).get("numbers") != list(NUMBERS)
+    return "was trained on other features than this release makes" if is_other else ""

@@ -11,7 +11,6 @@ give the same scores again. What they decide is `query_predictor.judgement`'s.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from platform_assets.core.document import write_json
 
 if TYPE_CHECKING:
     from platform_assets.query_predictor.opened_model import OpenedModel
@@ -119,8 +120,7 @@ def _told(options: argparse.Namespace, opened: Opened, rows: ReplayRows, sides: 
         "history": {name: each.document() for name, each in zip(sides, rows.histories, strict=False)},
         "prediction": {name: side.prediction for name, side in sides.items()},
     }  # fmt: skip
-    text = json.dumps(summary, indent=2, sort_keys=True, allow_nan=False)
-    (options.output / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    write_json(options.output / SUMMARY, summary)
     title = f"{summary['days'][0]} to {summary['days'][1]}"
     drawn = {**replay_figures.pictures(columns, sides, frozen, summary, title), **moved.pictures(title)}
     for name, picture in drawn.items():

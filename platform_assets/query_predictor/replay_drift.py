@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platform_assets.query_predictor import feature_drift, replay_figures, replay_sides
+from platform_assets.query_predictor import feature_drift, replay_figures
 from platform_assets.query_predictor.feature_drift import Distance, Drift
 from platform_assets.query_predictor.opened_model import OpenedModel
 from platform_assets.query_predictor.replay_rows import SPLITS
@@ -51,8 +51,9 @@ class Moved:
 def measure(candidate: OpenedModel, trained_on: WeekFeatures, week: WeekFeatures, side: Side) -> Moved:
     """`side` are the candidate's decisions on the rows of `week`."""
     held = trained_on.splits["validation"]
-    held = held.part(~np.isin(held.category.astype(str), sorted(candidate.zero_cost.safe)))
-    before, now = replay_sides.scores_of(candidate, held), side.scores[side.queries.reach].astype(np.float32)
+    held = held.part(~held.is_of(candidate.zero_cost.safe))
+    before = candidate.model.scores_in_parts(dense for _, dense in held.chunks())
+    now = side.scores[side.queries.reach].astype(np.float32)
     score = feature_drift.score_drift(before, now) if len(before) and len(now) else None
     drift = feature_drift.compare(trained_on.splits["train"], [week.splits[name] for name in SPLITS])
     return Moved(drift, score, before, now)

@@ -1,8 +1,9 @@
 """The queries that a replay asks about: validation and test rows of a week's features, with what each text and session say beside.
 
 The 78 numbers of text and session are the features' own. Terms and history are not: each model has a vocabulary, by which the
-sample's texts are weighed here, every different text once, and one snapshot of history (`replay_history`). Rows are whole in memory, a
-kilobyte or less each; texts are not. What does not belong here: asking a model (`replay_sides`).
+sample's texts are weighed here, every different text once, and one snapshot of history (`replay_history`). Rows are whole in memory,
+about a kilobyte each, half of it numbers; texts are not, and what is asked is dense a chunk at a time. What does not belong here:
+asking a model (`replay_sides`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from platform_assets.query_predictor import replay_history, sql_tokens, text_ter
 from platform_assets.query_predictor.features import BASE_FEATURE_COUNT
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.replay_history import ServedHistory
-from platform_assets.query_predictor.split_features import SplitFeatures, WeekFeatures
+from platform_assets.query_predictor.split_features import CHUNK, Matrix, SplitFeatures, WeekFeatures
 from platform_assets.query_predictor.text_terms import TermWeights
 
 SPLITS = ("validation", "test")
@@ -56,13 +57,21 @@ class TextTerms:
     columns: NDArray[np.int32]
     weights: NDArray[np.float32]
 
+    def dense(self, texts: Texts) -> Matrix:
+        """[rows, terms] of rows with these texts; 0 where a term is absent."""
+        found, counts = np.zeros((len(texts), self.terms), np.float32), np.diff(self.indptr)[texts]
+        ends = np.cumsum(counts)
+        places = np.arange(counts.sum()) + np.repeat(self.indptr[texts] - ends + counts, counts)
+        found[np.repeat(np.arange(len(texts)), counts), self.columns[places]] = self.weights[places]
+        return found
+
 
 @dataclass(frozen=True)
 class ReplayRows:
     """R rows, the older split first. `text_of` [R] is each row's text in every TextTerms."""
 
     features: SplitFeatures
-    """With the history of each row's own day, which is that of no model."""
+    """With what the judged model knows of the past, without terms."""
     week: date
     query_id: NDArray[Any]
     text_of: Texts
@@ -82,19 +91,13 @@ class ReplayRows:
         """The 14 days, also those without a query."""
         return [self.week + timedelta(days=number) for number in range(-7, 7)]
 
-    def served(self, model: int) -> SplitFeatures:
-        """The rows with what that model knows of the past, without terms."""
-        own = self.features.numbers[:, :BASE_FEATURE_COUNT]
-        return replace(self.features, numbers=np.concatenate([own, self.histories[model].values], axis=1))
-
-    def asked(self, model: int) -> SplitFeatures:
-        """The rows as that model is asked."""
-        found = self.vocabularies[model]
-        counts = np.diff(found.indptr)[self.text_of]
-        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        places = np.arange(indptr[-1]) + np.repeat(found.indptr[self.text_of] - indptr[:-1], counts)
-        data, indices = found.weights[places], found.columns[places]
-        return replace(self.served(model), data=data, indices=indices, indptr=indptr, terms=found.terms)
+    def asked(self, model: int, size: int = CHUNK) -> Iterator[Matrix]:
+        """The rows as that model is asked, dense, so many at once."""
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            numbers = self.features.numbers[rows].copy()
+            numbers[:, BASE_FEATURE_COUNT:] = self.histories[model].values[rows]
+            yield np.concatenate([numbers, self.vocabularies[model].dense(self.text_of[rows])], axis=1)
 
 
 def read(
@@ -113,6 +116,9 @@ def read(
     _require_one_sample(week, sample, ids)
     sessions = _batches(files, replay_history.COLUMNS)
     histories = replay_history.as_served(joined, sessions, [each.history for each in models])
+    if histories:
+        # What the features knew on each row's own day is what no model answers by.
+        joined.numbers[:, BASE_FEATURE_COUNT:] = histories[CANDIDATE].values
     seen = np.isin(joined.template.astype(str), np.unique(train.template.astype(str)))
     return ReplayRows(
         replace(joined, seen_template=seen), week.week, np.array(ids, object), np.array(text_of, np.int64),

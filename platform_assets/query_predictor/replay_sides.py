@@ -20,7 +20,6 @@ from platform_assets.query_predictor import query_baselines
 from platform_assets.query_predictor.opened_model import OpenedModel
 from platform_assets.query_predictor.replay_rows import ReplayError, ReplayRows
 from platform_assets.query_predictor.routing import Queries
-from platform_assets.query_predictor.split_features import SplitFeatures
 from platform_assets.query_predictor.zero_cost import ZeroCostCategories
 
 RULE, MODEL = "rule", "model"
@@ -42,10 +41,9 @@ def of_model(opened: OpenedModel, rows: ReplayRows, place: int, counted: ZeroCos
     """`counted` are the log's counts of the week: of them those heavy queries that are no row, and that the model's safe categories
     let by. Raises ReplayError for a model that was made with days that are replayed."""
     _require_unseen(opened, rows)
-    safe = sorted(opened.zero_cost.safe)
-    dropped = counted.dropped_heavy_on(rows.days, safe)
-    queries = Queries(rows.features.is_heavy, np.isin(rows.features.category.astype(str), safe), dropped)
-    scores = scores_of(opened, rows.asked(place))
+    safe = opened.zero_cost.safe
+    queries = Queries(rows.features.is_heavy, rows.features.is_of(safe), counted.dropped_heavy_on(rows.days, safe))
+    scores = opened.model.scores_in_parts(rows.asked(place))
     routed = opened.threshold.routes(scores) & queries.reach
     return Side(MODEL, scores.astype(np.float64), routed, queries, opened.prediction)
 
@@ -54,12 +52,6 @@ def of_rule(rows: ReplayRows, dropped_heavy: int) -> Side:
     """The rule as version 0 of the policy has it; `dropped_heavy` are the candidate's."""
     queries = Queries(rows.features.is_heavy, np.zeros(len(rows), bool), dropped_heavy)
     return Side(RULE, query_baselines.rule(rows.features), query_baselines.follows_rule(rows.features), queries, {})
-
-
-def scores_of(opened: OpenedModel, asked: SplitFeatures) -> NDArray[np.float32]:
-    """[R] probabilities."""
-    found = [opened.model.scores(dense) for _, dense in asked.chunks()]
-    return np.concatenate([np.empty(0, np.float32), *found])
 
 
 def require_its_features(opened: OpenedModel, folder: Path, digest: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from platform_assets.query_predictor import query_baselines
-from platform_assets.query_predictor.replay_rows import CANDIDATE, ReplayRows
+from platform_assets.query_predictor.replay_rows import ReplayRows
 from platform_assets.query_predictor.replay_sides import Side
 
 SEEN, UNSEEN = "seen", "unseen"
@@ -21,7 +21,7 @@ SEEN, UNSEEN = "seen", "unseen"
 
 def table_of(rows: ReplayRows, sides: dict[str, Side], cost_fn: float, cost_fp: float) -> pa.Table:
     """`sides` by name, candidate and baseline; both pay the same for a mistake."""
-    split, known = rows.features, rows.served(CANDIDATE)
+    split = rows.features
     days = split.created.astype("datetime64[D]")
     # The first day that numpy knows was a Thursday.
     mondays = days - (days.astype(np.int64) + 3) % 7
@@ -35,7 +35,7 @@ def table_of(rows: ReplayRows, sides: dict[str, Side], cost_fn: float, cost_fp: 
         "is_heavy": pa.array(split.is_heavy),
         "online_route": pa.array(rows.online, pa.string()),
         # What ranks by history has the candidate's, as old as the candidate has it.
-        **{f"{name}_score": pa.array(rank(known)) for name, rank in query_baselines.BASELINES.items()},
+        **{f"{name}_score": pa.array(rank(split)) for name, rank in query_baselines.BASELINES.items()},
     }
     for name, side in sides.items():
         columns |= _of_side(name, side, split.is_heavy, cost_fn, cost_fp)

@@ -10,7 +10,7 @@ R rows, C columns (95 + V), V terms.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -72,6 +72,10 @@ class SplitFeatures:
     def number(self, name: str) -> Matrix:
         """[R], one of the 95 by its name."""
         return self.numbers[:, NUMBERS.index(name)]
+
+    def is_of(self, categories: Collection[str]) -> NDArray[np.bool_]:
+        """[R] whose category is one of these."""
+        return np.isin(self.category, sorted(categories))
 
     def dense(self, rows: Rows) -> Matrix:
         """[rows, C]: NaN where a number is missing, 0 where a term is absent."""

@@ -77,7 +77,9 @@ def _make(inputs: Inputs, on_round: RoundListener, say: Callable[[str], None]) -
     )
     content = onnx_model.convert(fitted.booster, inputs.train.columns)
     model = onnx_model.OnnxModel(content)
-    scores = {name: _scores(model, inputs, name) for name in inputs.week.splits}
+    scores = {
+        name: model.scores_in_parts(dense for _, dense in split.chunks()) for name, split in inputs.week.splits.items()
+    }
     held, asked = inputs.validation, scores["validation"][inputs.reaches("validation")]
     frozen = threshold.choose(asked, held.is_heavy, options.cost_fn, options.cost_fp)
     validation = _validated(inputs, fitted, model, frozen, asked)
@@ -96,11 +98,6 @@ def _growth(options: TrainingOptions) -> Growth:
         options.n_estimators, options.learning_rate, options.max_depth, options.min_child_weight, options.subsample,
         options.column_share, options.regularisation, options.weight_loss, options.seed, options.threads,
     )  # fmt: skip
-
-
-def _scores(model: OnnxModel, inputs: Inputs, name: str) -> Scores:
-    found = [model.scores(dense) for _, dense in inputs.week.splits[name].chunks()]
-    return np.concatenate([np.empty(0, np.float32), *found])
 
 
 def _validated(inputs: Inputs, fitted: Fitted, model: OnnxModel, frozen: Threshold, scores: Scores) -> Validation:

@@ -69,7 +69,7 @@ class Inputs:
 
     def reaches(self, name: str) -> NDArray[np.bool_]:
         """[R] which rows of a split reach the model: those of no safe category."""
-        return ~np.isin(self.week.splits[name].category, sorted(self.zero_cost.safe))
+        return ~self.week.splits[name].is_of(self.zero_cost.safe)
 
     def sizes(self) -> Mapping[str, int]:
         """Split -> its rows."""

@@ -1,8 +1,8 @@
-"""One evaluated week's replay, from pinned inputs to recorded scores: the model of the week before, against the version that is active.
+"""One evaluated week's replay of a query predictor: the model of the week before, against the version that is active.
 
 Always all queries of the newest 14 days: what is published here is what gets judged; other models and rules are for the command
 line (`query_predictor.replay`). What does not belong here: asking models (`replay_sides`), the records' form
-(`core.replay_record`).
+(`core.replay_record`), the order of things, which is the same for every pipeline (`core.weekly_replay`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any
 from platform_assets.core import compared, replay_record, weekly_replay
 from platform_assets.core.compared import Sides
 from platform_assets.core.folders import fetch_folder
-from platform_assets.core.lake import Address, Publication, Revision
+from platform_assets.core.lake import Revision
+from platform_assets.core.quality import Outcome
 from platform_assets.core.replay_record import Means
-from platform_assets.core.step import Step, words
-from platform_assets.core.tracking import DatasetReference, Run
-from platform_assets.core.weekly_replay import Replayed, Scored
-from platform_assets.query_predictor import judgement, registration, replay, replay_checks, zero_cost
+from platform_assets.core.tracking import DatasetReference
+from platform_assets.query_predictor import judgement, opened_model, registration, replay, replay_checks, zero_cost
 
 
 class Recorded(replay_record.Recorded):
@@ -60,43 +59,35 @@ class Inputs:
         return {label: sum(each[label] for each in counted) for label in ("light", "heavy")}
 
 
-@dataclass
-class WeeklyReplay:
-    """`options` of the command line: how, not what, is replayed; an empty one is left open."""
+class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
+    """Of query_predictor/replay_scores."""
 
-    step: Step
-    inputs: Inputs
-    address: Address
-    options: Mapping[str, str]
-
-    def produce(self) -> Replayed:
-        """Run the program, publish, record; raises NotRegistered when there is nothing to compare."""
-        before = self.step.lake.current(self.address)
-        sides = compared.sides(self.step.warehouse, self.step.tracking, registration.MODEL, self.inputs.model)
-        features, week = self.inputs.features, self.step.partition
-        told = replay_record.run_program(self.step, replay.PROGRAM, self._words(sides), sides, week, features.digest)
-        if told["week"] != week:
-            raise ValueError(
-                f"the features of {week} say that they are of {told['week']}: materialise {features.address.asset} of {week} again"
-            )
-        # Its tables by day and feature lie beside the scores: a manifest is read whenever a revision is looked up.
-        summary = {name: value for name, value in told.items() if name != "tables"}
-        outcomes, beside = (
-            replay_checks.judge(summary, self.inputs.rows),
-            {replay.SUMMARY: self._output / replay.SUMMARY},
-        )
-        scored = Scored(self._output / replay.SCORES, summary, outcomes, replay_checks.CODE_VERSION, beside)
-        publication = weekly_replay.publish(self.step, self.address, self.inputs.revisions, sides, scored, before)
-        means = judgement.means(scored.scores)
-        run = self._record(sides, publication, summary, means)
-        pictures = {path.name: path.read_bytes() for path in sorted(self._output.glob("*.png"))}
-        return Replayed(publication, scored, means, pictures, run)
+    recorded, code_version = Recorded, replay_checks.CODE_VERSION
+    program, scores, beside = replay.PROGRAM, replay.SCORES, (replay.SUMMARY,)
+    _active: Path | None = None
+    """Folder of the active version's model, where it is one, and is asked."""
 
     @property
-    def _output(self) -> Path:
-        return self.step.folder / "replay"
+    def dataset(self) -> DatasetReference:
+        """The evaluated week's features."""
+        features = self.inputs.features
+        return DatasetReference(f"{features.address.asset}/{self.step.partition}", features.digest, features.uri)
 
-    def _words(self, sides: Sides) -> list[str]:
+    def sides(self) -> Sides:
+        """With the rule in place of an active version of another table of features: no release after its own can ask it."""
+        found = super().sides()
+        version, scratch = found.baseline.model_version, self.step.folder / "baseline"
+        if version is None:
+            return found
+        self._active = registration.MODEL.fetch_model(self.step.tracking, version, scratch)
+        if reason := opened_model.of_other_features(self._active):
+            self._active = None
+            found = compared.pass_over(found, self.step.warehouse, registration.MODEL, reason)
+            self.step.say(compared.reason_of(found.document()))
+        return found
+
+    def where(self, sides: Sides) -> Mapping[str, str | None]:
+        """Models and the week's files."""
         lake, folder, inputs = self.step.lake, self.step.folder, self.inputs
         read = {
             "model": inputs.model,
@@ -104,27 +95,25 @@ class WeeklyReplay:
             "features": inputs.features,
             "sample": inputs.sample,
         }
-        where = {
+        return {
             **{name: str(fetch_folder(lake, revision, folder / name)) for name, revision in read.items()},
             "zero_cost": str(lake.fetch(inputs.zero_cost, zero_cost.NAME, folder / "fetched")),
-            "baseline": self._baseline(sides),
-            "output": str(self._output),
+            "baseline": str(self._active or replay.RULE),
         }
-        return words({**where, **{name: value or None for name, value in self.options.items()}})
 
-    def _baseline(self, sides: Sides) -> str:
-        """The rule, or the folder of the active version's model."""
-        version = sides.baseline.model_version
-        if not version:
-            return replay.RULE
-        return str(registration.MODEL.fetch_model(self.step.tracking, version, self.step.folder / "baseline"))
+    def summary_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ValueError for features that say they are of another week."""
+        week, asset = self.step.partition, self.inputs.features.address.asset
+        if told["week"] != week:
+            raise ValueError(
+                f"the features of {week} say that they are of {told['week']}: materialise {asset} of {week} again"
+            )
+        return super().summary_of(told)
 
-    def _record(self, sides: Sides, publication: Publication, summary: Mapping[str, Any], means: Means) -> Run:
-        features, week = self.inputs.features, self.step.partition
-        dataset = DatasetReference(f"{features.address.asset}/{week}", features.digest, features.uri, summary["rows"])
-        recorded = Recorded(sides, week, dataset, publication.revision.digest, means, summary)
-        run = recorded.keep(self.step)
-        # Beside the bars of the record: rankings, cost, calibration, days, drift.
-        for picture in sorted(self._output.glob("*.png")):
-            run.log_file(picture)
-        return run
+    def judge(self, summary: Mapping[str, Any]) -> list[Outcome]:
+        """Every query of the sample; and, as warnings, what has moved or was let by."""
+        return replay_checks.judge(summary, self.inputs.rows)
+
+    def means(self, scores: Path) -> Means:
+        """Of both sides, and of the rankings beside them."""
+        return judgement.means(scores)

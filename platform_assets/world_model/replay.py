@@ -10,11 +10,12 @@ give the same scores again. What they decide is `world_model.judgement`'s.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from platform_assets.core.document import write_json
 
 if TYPE_CHECKING:
     from platform_assets.world_model.baselines import Baselines
@@ -66,8 +67,7 @@ def replay(options: argparse.Namespace) -> dict[str, Any]:
         "weeks": [cache.weeks[0], cache.weeks[-1]],
         "prediction": {"candidate": {**{name: asked[name] for name in PREDICTION}, "tensor_cache": cache.fingerprint}, "baseline": {}},
     }  # fmt: skip
-    text = json.dumps(summary, indent=2, sort_keys=True, allow_nan=False)
-    (options.output / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    write_json(options.output / SUMMARY, summary)
     for name, picture in replay_figures.pictures(summary).items():
         (options.output / name).write_bytes(picture)
     say(f"{table(summary)}\nscores of every basket: {options.output / SCORES}")

@@ -13,23 +13,18 @@ from platform_assets.core.compared import ACTIVE, NotRegistered, Sides
 from platform_assets.core.lake import Lake
 from platform_assets.core.registered_model import AlteredModel, RegisteredModel
 from platform_assets.core.registry import Conflict, Registry
-from platform_assets.core.replay_record import EXPERIMENT, run_program
-from platform_assets.core.step import ProgramFailed
 from platform_assets.core.tracking import Tracking
 from platform_assets.core.verdict_record import NotAsServed, OtherBaseline
 from platform_assets.core.warehouse import Warehouse
 from platform_assets.core.weekly_training import OtherTraining, PinnedOption, Trained
-from platform_assets_tests.core.made_up_pipeline import DEFAULTS, WEEK, World, judge
+from platform_assets_tests.core.made_up_pipeline import DEFAULTS, WEEK, World, judge, open_tracking
 
-MEANS = {"candidate": {"hit": 0.6}, "baseline": {"hit": 0.5}}
 _NUMBER = iter(range(1000))
 
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory: pytest.TempPathFactory, module_empty_postgres_url: str) -> Tracking:
-    found = Tracking(module_empty_postgres_url.replace("postgresql://", "postgresql+psycopg://", 1))
-    found.create_experiments(tmp_path_factory.mktemp("artefacts"))
-    return found
+    return open_tracking(module_empty_postgres_url, tmp_path_factory.mktemp("artefacts"))
 
 
 @pytest.fixture
@@ -176,7 +171,7 @@ def test_a_model_is_compared_with_the_active_version_and_never_with_itself(world
     assert compared.baseline(world.warehouse, world.model, 0) == compared.baseline(world.warehouse, world.model, ACTIVE)
     with pytest.raises(NotRegistered, match=r"has no version 9; it has 0 \(active\), 1 \(registered\)"):
         compared.baseline(world.warehouse, world.model, 9)
-    _activate(world, 1)
+    world.activate(1)
     with pytest.raises(NotRegistered, match=r"is version 1 of guess.*_policy, the active one: there is no other"):
         sides(world, trained)
 
@@ -188,31 +183,6 @@ def test_a_published_model_that_is_not_the_registered_one_is_not_compared(world:
         NotRegistered, match=r"is not the one that is registered as guess.* 1: materialise guess.*/model"
     ):
         sides(world, trained)
-
-
-def test_a_replay_is_one_run_and_one_row_and_beside_the_losses_of_its_training(world: World) -> None:
-    trained = world.training().produce()
-    recorded = world.recorded(sides(world, trained), "e" * 32, MEANS)
-    runs = {recorded.keep(world.step()).run_id for _ in range(2)}
-    assert len(runs) == 1
-    run = world.tracking.client.get_run(runs.pop())
-    assert run.data.metrics == {"candidate_hit": 0.6, "baseline_hit": 0.5, "rows": 60, "customers": 30}
-    assert [item.path for item in world.tracking.client.list_artifacts(run.info.run_id)] == ["replay.png"]
-    assert run.info.experiment_id == world.tracking.experiment_id(EXPERIMENT)
-    assert world.tracking.client.get_run(trained.run.run_id).data.metrics["replay_hit"] == 0.6
-    assert _replays(world) == [("completed", 0.6, 60, 30, None)]
-
-
-def test_a_replay_that_failed_is_kept_with_what_its_program_said(world: World) -> None:
-    found, step = sides(world, world.training().produce()), world.step()
-
-    def fail(module: str, words: Any) -> Any:
-        raise ProgramFailed("no week of the replay is later than the training")
-
-    object.__setattr__(step, "run_program", fail)
-    with pytest.raises(ProgramFailed):
-        run_program(step, "made.up.replay", [], found, WEEK, "d" * 32)
-    assert _replays(world) == [("failed", None, None, None, "no week of the replay is later than the training")]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +223,7 @@ def test_a_verdict_on_record_is_not_rewritten(world: World, monkeypatch: pytest.
 def test_a_replay_against_another_than_the_active_version_is_not_judged(world: World) -> None:
     scores = world.publish_scores(sides(world, world.training().produce()), 0.05)
     world.training(times="2").produce()
-    _activate(world, 2)
+    world.activate(2)
     with pytest.raises(
         OtherBaseline, match=r"compared version 1 with 0, the active one is 2: materialise guess.*/scores"
     ):
@@ -263,7 +233,7 @@ def test_a_replay_against_another_than_the_active_version_is_not_judged(world: W
 
 def test_with_a_bar_of_its_own_a_policy_is_judged_against_it_also_once_a_model_is_active(world: World) -> None:
     trained, model = world.training().produce(), replace(world.model, bar=0)
-    _activate(world, 1)
+    world.activate(1)
     found = compared.sides(world.warehouse, world.tracking, model, trained.publication.revision)
     assert (found.candidate.version, found.baseline.version) == (1, 0)
     versions_of = Registry(world.warehouse).versions(model.policy)
@@ -288,23 +258,6 @@ def test_only_what_decides_an_answer_must_be_as_it_is_served(
 def _artefact(world: World, version: str) -> Path:
     source = world.tracking.client.get_model_version_download_uri(world.name, version)
     return Path(source.removeprefix("file://")) / "artifacts" / "model" / "metrics.json"
-
-
-def _activate(world: World, number: int) -> None:
-    with world.warehouse.connect() as connection:
-        connection.execute(
-            "UPDATE exp.policy_versions SET status = CASE WHEN version = %s THEN 'active' ELSE 'deprecated' END"
-            " WHERE policy_id = (SELECT id FROM exp.policies WHERE name = %s)", [number, world.model.policy],
-        )  # fmt: skip
-
-
-def _replays(world: World) -> list[tuple]:
-    with world.warehouse.connect() as connection:
-        return connection.execute(
-            "SELECT r.status, r.offline_eval_score, r.n_rows, r.n_households, r.error_message"
-            " FROM exp.offline_replay_results AS r JOIN exp.policy_versions AS v ON v.id = r.policy_version_id"
-            " JOIN exp.policies AS p ON p.id = v.policy_id WHERE p.name = %s", [world.model.policy],
-        ).fetchall()  # fmt: skip
 
 
 def _worse(scores: Path) -> Path:

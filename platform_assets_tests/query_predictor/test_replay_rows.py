@@ -38,12 +38,12 @@ def rows(made: tuple[Week, WeekFeatures]) -> replay_rows.ReplayRows:
 def test_terms_by_the_features_own_vocabulary_are_the_features_to_the_bit(
     made: tuple[Week, WeekFeatures], rows: replay_rows.ReplayRows
 ) -> None:
-    asked, start = rows.asked(0), 0
+    asked, start = np.concatenate(list(rows.asked(0))), 0
     for name in replay_rows.SPLITS:
         split = made[1].splits[name]
-        own = asked.dense(np.arange(start, start + len(split)))
+        own = asked[start : start + len(split)]
         assert own.tobytes() == split.dense(split.all_rows).tobytes()
-        assert asked.seen_template[start : start + len(split)].tolist() == split.seen_template.tolist()
+        assert rows.features.seen_template[start : start + len(split)].tolist() == split.seen_template.tolist()
         start += len(split)
     assert start == len(rows) > 20
 
@@ -52,7 +52,8 @@ def test_another_vocabulary_weighs_the_same_texts_by_its_own_terms(
     made: tuple[Week, WeekFeatures], rows: replay_rows.ReplayRows
 ) -> None:
     texts = [text for name in replay_rows.SPLITS for text in pq.read_table(made[0].sample / f"{name}.parquet")["query"].to_pylist()]  # fmt: skip
-    dense = rows.asked(1).dense(np.arange(len(rows)))[:, -len(OTHER) :]
+    (asked,) = rows.asked(1)
+    dense = asked[:, -len(OTHER) :]
     assert dense.any()
     for row, text in zip(dense, texts, strict=True):
         expected = OTHER.row(text_terms.words(sql_tokens.read(text)))
@@ -60,6 +61,18 @@ def test_another_vocabulary_weighs_the_same_texts_by_its_own_terms(
             expected.columns.tolist(),
             expected.weights.tolist(),
         )
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_rows_are_asked_so_many_at_once_and_the_same_as_together(size: int, rows: replay_rows.ReplayRows) -> None:
+    parts = list(rows.asked(0, size))
+    assert {len(part) for part in parts[:-1]} <= {size}
+    assert np.concatenate(parts).tobytes() == np.concatenate(list(rows.asked(0))).tobytes()
+
+
+def test_the_rows_have_what_the_judged_model_knows_of_the_past(rows: replay_rows.ReplayRows) -> None:
+    (asked,) = rows.asked(0)
+    assert rows.features.numbers.tobytes() == asked[:, : rows.features.columns].tobytes()
 
 
 def test_the_days_are_the_fourteen_up_to_the_weeks_sunday(rows: replay_rows.ReplayRows) -> None:
