@@ -16,9 +16,10 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -54,6 +55,7 @@ class Deployment:
     environment: dict[str, str]
     port: int
     processes: list[subprocess.Popen] = field(default_factory=list)
+    _opened: ExitStack = field(default_factory=ExitStack)
 
     @property
     def settings(self) -> Settings:
@@ -70,11 +72,15 @@ class Deployment:
         """Its lake."""
         return Lake(self.settings.lake_url)
 
-    @contextmanager
-    def instance(self) -> Iterator[dg.DagsterInstance]:
-        """Its Dagster instance."""
-        with dg.DagsterInstance.from_config(str(self.home)) as instance:
-            yield instance
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Its Dagster instance: opened once, as whoever waits looks at it every other second."""
+        return self._opened.enter_context(dg.DagsterInstance.from_config(str(self.home)))
+
+    def close(self) -> None:
+        """End every process, and what it started, at once: nobody looks at what an orderly end would leave."""
+        stop(*self.processes, by=signal.SIGKILL)
+        self._opened.close()
 
     def start(self, *commands: Sequence[str]) -> None:
         """Start Dagster's processes and wait for the web server."""
@@ -121,21 +127,19 @@ class Deployment:
     def materializations(self, *assets: dg.AssetKey) -> Counter[tuple[str, str]]:
         """How often each partition of the assets was materialised: runs, not events."""
         found: set[tuple[str, str, str]] = set()
-        with self.instance() as instance:
-            for asset in assets:
-                for record in instance.fetch_materializations(asset, limit=5_000).records:
-                    found.add((asset.to_user_string(), record.partition_key or "", record.run_id))
+        for asset in assets:
+            for record in self.instance.fetch_materializations(asset, limit=5_000).records:
+                found.add((asset.to_user_string(), record.partition_key or "", record.run_id))
         return Counter((asset, partition) for asset, partition, _ in found)
 
     def runs_are_over(self) -> bool:
         """Whether no run is queued or goes on: what a run leaves in MLflow, and its checks on a page, come after its files."""
-        with self.instance() as instance:
-            return all(run.is_finished for run in instance.get_runs())
+        return all(run.is_finished for run in self.instance.get_runs())
 
     def wait_for(self, what: str, condition: Callable[[], Any], seconds: float) -> Any:
         """As `processes.wait_for`, with the ends of the logs when it does not come."""
         try:
-            return wait_for(what, condition, seconds, self.processes, pause=1)
+            return wait_for(what, condition, seconds, self.processes, pause=2)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from error
 
@@ -181,7 +185,7 @@ def deployed(start: date, end: date, minimum_rows: int) -> Iterator[Deployment]:
                 hasten(connection)
             yield deployment
         finally:
-            stop(*deployment.processes, by=signal.SIGKILL)
+            deployment.close()
             embedded_postgres.stop(deployment.settings.postgres_folder)
             shutil.rmtree(home, ignore_errors=True)
 

@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 BACKFILLS = "dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS"
+RELOADS = "dagster._daemon.controller.RELOAD_WORKSPACE_INTERVAL"
 # Dagster declares a lost run failed first and marks it for its retry a moment later. A backfill that looks in between ends, and
 # then nothing is retried: where runs are retried, backfills are looked at no more often than in production.
 RETRIES = "--with-retries"
@@ -27,11 +28,14 @@ SENSORS = re.compile("planner_(?!end_mlflow_runs)")
 PAUSES_SECONDS: dict[str, Any] = {
     # Of the sensors that the stories wait for: every tick costs processor time, which others need meanwhile.
     "dagster._core.remote_representation.external.RemoteSensor.min_interval_seconds": property(
-        lambda sensor: 5 if SENSORS.match(sensor.name) else 30
+        lambda sensor: 8 if SENSORS.match(sensor.name) else 30
     ),
     "dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME": 2,
     "dagster._daemon.asset_daemon.MIN_INTERVAL_LOOP_SECONDS": 2,
     BACKFILLS: 3,
+    # Longer, for once: every minute the daemon replaces its code servers by new ones, which import everything anew. The code of a
+    # story stays as it is.
+    RELOADS: 3600,
     "dagster._core.run_coordinator.queued_run_coordinator.QueuedRunCoordinator.dequeue_interval_seconds": 2,
     "dagster.DagsterInstance.run_monitoring_poll_interval_seconds": 3,
 }
@@ -46,6 +50,9 @@ def main() -> None:
     if RETRIES in sys.argv:
         sys.argv.remove(RETRIES)
         del shortened[BACKFILLS]
+        del shortened[
+            RELOADS
+        ]  # there the code servers are services of their own, of which one is killed and comes back
     with ExitStack() as pauses:
         for name, seconds in shortened.items():
             pauses.enter_context(patch(name, seconds))

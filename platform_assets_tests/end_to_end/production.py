@@ -26,9 +26,9 @@ from platform_assets_tests.end_to_end.hasty_daemon import RETRIES
 from platform_assets_tests.end_to_end.own_services import NO_JOBS, Postgres, own_postgres
 from platform_assets_tests.lake_stores import ACCESS_KEY, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
-from platform_assets_tests.processes import free_port, stop
+from platform_assets_tests.processes import free_port, is_listening, stop
 
-START, END, WEEKS = date(2026, 1, 2), date(2026, 1, 16), 2
+START, END, WEEKS = date(2026, 1, 2), date(2026, 1, 9), 1
 PASSWORD = "0123456789abcdef"
 READER = "planner_reader"
 
@@ -86,6 +86,11 @@ class Production(Deployment):
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
+    def is_listening(self, service: str) -> bool:
+        """Whether somebody accepts connections at the port that the service is started with."""
+        words = self.command(service)
+        return is_listening(int(words[words.index("-p") + 1]))
+
     def is_well(self, service: str) -> bool:
         """What the service's health check says."""
         command = self.compose.health_check(service)
@@ -103,10 +108,6 @@ class Production(Deployment):
                 return response.status == 200
         except (OSError, urllib.error.HTTPError):
             return False
-
-    def stop(self) -> None:
-        """End every process, and what it started, at once: nobody looks at what an orderly end would leave."""
-        stop(*self.processes, by=signal.SIGKILL)
 
 
 @contextmanager
@@ -129,7 +130,7 @@ def production(store: Server) -> Iterator[Production]:
             try:
                 yield deployment
             finally:
-                deployment.stop()
+                deployment.close()
                 shutil.rmtree(home, ignore_errors=True)
 
 

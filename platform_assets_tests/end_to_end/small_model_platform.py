@@ -1,7 +1,7 @@
 """A small platform with three weeks of datasets, and its model's jobs run in processes that a test may kill.
 
 Every run has a process of its own (`warm_processes`), and so have the programs that it starts; `real_programs` leaves these as
-they are in production. The datasets are made once for all test files of a process; each file gets a copy.
+they are in production. Datasets and the first week's model are made once for all test files of a process; each file gets a copy.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ RUN_SECONDS = 600
 # The number of a planner that loses; far above those of the models.
 WEAK = 90
 _FILLED: dict[str, ModelPlatform] = {}
+_TRAINED: dict[str, ModelPlatform] = {}
 QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 
@@ -192,13 +193,25 @@ class ModelPlatform:
 
 
 @contextmanager
-def model_platform(server: str, folders: pytest.TempPathFactory) -> Iterator[ModelPlatform]:
-    """A platform whose weeks have datasets and catalogues, and no model yet."""
+def model_platform(server: str, folders: pytest.TempPathFactory, is_trained: bool = False) -> Iterator[ModelPlatform]:
+    """A platform whose weeks have datasets and catalogues, and no model yet, or the smallest of the first week."""
     filled = _FILLED.get(server) or _FILLED.setdefault(server, _fill(server, folders.mktemp("filled")))
-    home = folders.mktemp("home")
-    shutil.copytree(filled.settings.lake_url, home / "lake")
-    source = new_database(server, _name(filled.settings.warehouse_url or ""))
-    yield _platform(home, source, new_database(server, _name(filled.mlflow_uri)))
+    if is_trained and server not in _TRAINED:
+        _TRAINED[server] = _train(server, folders.mktemp("trained"), filled)
+    yield _copy(server, folders.mktemp("home"), _TRAINED[server] if is_trained else filled)
+
+
+def _copy(server: str, home: Path, of: ModelPlatform) -> ModelPlatform:
+    shutil.copytree(of.settings.lake_url, home / "lake")
+    source = new_database(server, _name(of.settings.warehouse_url or ""))
+    return _platform(home, source, new_database(server, _name(of.mlflow_uri)))
+
+
+def _train(server: str, home: Path, filled: ModelPlatform) -> ModelPlatform:
+    platform = _copy(server, home, filled)
+    told = platform.train(WEEKS[0])
+    assert told.success, told.words
+    return platform
 
 
 def _fill(server: str, home: Path) -> ModelPlatform:

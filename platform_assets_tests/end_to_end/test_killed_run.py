@@ -60,11 +60,11 @@ def test_a_range_run_again_after_kills_publishes_every_partition_once(deployment
     assert _digests(deployment.lake, list(expected)) == expected
     assert all(_revisions(deployment, where) == 1 for where in expected)
     assert _rows(deployment, EVENTS) + _rows(deployment, QUARANTINED_EVENTS) == _source_rows(deployment)
-    with deployment.instance() as instance:
-        for asset in DAILY:
-            assert instance.get_materialized_partitions(asset) == set(DAYS)
-            for day in DAYS:
-                assert _newest_version(instance, asset, day) == expected[address(asset, day)]
+    instance = deployment.instance
+    for asset in DAILY:
+        assert instance.get_materialized_partitions(asset) == set(DAYS)
+        for day in DAYS:
+            assert _newest_version(instance, asset, day) == expected[address(asset, day)]
     # The first killed run reported nothing, the second the events, whose step it had finished; the last run both.
     runs = deployment.materializations(*DAILY)
     assert {runs[ENRICHED_PLANS.to_user_string(), day] for day in DAYS} == {1}
@@ -84,11 +84,11 @@ def test_a_week_killed_inside_its_mlflow_run_is_registered_once_and_nothing_stay
     assert deployment.lake.current(address(DATASET, WEEK)) == published
     assert _revisions(deployment, address(DATASET, WEEK)) == 1
     assert _statuses(deployment) == {"week": ["FINISHED", "RUNNING"], "parent": ["FINISHED", "RUNNING"]}
-    with deployment.instance() as instance:
-        for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-            instance.report_run_failed(run)  # as run monitoring does when it finds the process gone
-        end_mlflow_runs_since(instance, MlflowResource(tracking_uri=_mlflow(deployment).uri), 0.0)
-        assert _newest_version(instance, DATASET, WEEK) == published.digest
+    instance = deployment.instance
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        instance.report_run_failed(run)  # as run monitoring does when it finds the process gone
+    end_mlflow_runs_since(instance, MlflowResource(tracking_uri=_mlflow(deployment).uri), 0.0)
+    assert _newest_version(instance, DATASET, WEEK) == published.digest
     assert _statuses(deployment) == {"week": ["FAILED", "FINISHED"], "parent": ["FAILED", "FINISHED"]}
 
 

@@ -78,8 +78,7 @@ def test_new_weeks_are_trained_replayed_and_judged_once_although_the_daemon_was_
     }  # fmt: skip
     statuses = {each.version: each.status for each in registry.versions(registration.POLICY)}
     assert statuses == {0: "active", 1: "rejected", 2: "registered"}
-    with deployment.instance() as instance:
-        chain = _chain(instance)
+    chain = _chain(deployment.instance)
     assert all(run.tags.items() >= LONG.items() for run in chain), "whoever starts a long run gives it its time"
     runs = [(run.job_name == TRAINING, run.status) for run in chain]
     success = dg.DagsterRunStatus.SUCCESS
@@ -108,12 +107,12 @@ def _materialize(deployment: Deployment, week: str, last: str) -> None:
 
 def _is_done(deployment: Deployment, asset: dg.AssetKey, week: str) -> bool:
     """Whether a run materialised the partition and none goes on; a failed run of the model's chain is told at once."""
-    with deployment.instance() as instance:
-        failed = [run for run in _chain(instance) if run.status == dg.DagsterRunStatus.FAILURE]
-        assert not failed, [(run.job_name, run.tags.get("dagster/partition")) for run in failed]
-        wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[week])
-        records = instance.fetch_materializations(wanted, limit=1).records
-        return bool(records) and all(run.is_finished for run in instance.get_runs())
+    instance = deployment.instance
+    failed = [run for run in _chain(instance) if run.status == dg.DagsterRunStatus.FAILURE]
+    assert not failed, [(run.job_name, run.tags.get("dagster/partition")) for run in failed]
+    wanted = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[week])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    return bool(records) and all(run.is_finished for run in instance.get_runs())
 
 
 def _chain(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

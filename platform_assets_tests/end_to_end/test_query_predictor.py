@@ -1,14 +1,14 @@
 """From Trino's log to a registered model as Dagster runs it: what is in the lake, in MLflow and in Postgres, what a repetition
 changes, who is refused.
 
-The shipped log, read once for the whole file: a week's categories, sample, features and model, then the features of the week after.
+A week's categories, sample, features and model, then the features of the week after, as `small_query_platform` makes them.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -49,6 +49,7 @@ from platform_assets_tests.end_to_end.small_query_platform import (
     SHIPPED,
     SMALL,
     WEEK,
+    Made,
     QueryPlatform,
     query_platform,
 )
@@ -56,29 +57,26 @@ from platform_assets_tests.query_predictor.front_world import FrontWorld, failed
 
 SPLITS = sampling.split_days(date.fromisoformat(WEEK))
 DAYS = [day.isoformat() for day in SPLITS.days]
-Runs = dict[str, dg.ExecuteInProcessResult]
+LAST_DAY = "2025-07-27"
+Runs = Mapping[str, dg.ExecuteInProcessResult]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def platform(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryPlatform]:
+def made(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     with query_platform(postgres_server, tmp_path_factory) as found:
         yield found
 
 
-@pytest.fixture(scope="module", autouse=True)
-def runs(platform: QueryPlatform) -> Runs:
-    """All that the tests here read; what each run asked for by itself was looked at in between."""
-    found = {"days": platform.read_log()}
-    first = platform.requested()
-    assert first == {ZERO_COST_CATEGORIES: {WEEK, NEXT}, TRAINING_SAMPLE: {WEEK, NEXT}}
-    found["samples"] = platform.succeed(WEEK, ZERO_COST_CATEGORIES, TRAINING_SAMPLE)
-    assert platform.requested() == {FEATURES: {WEEK}}
-    found["features"] = platform.succeed(WEEK, FEATURES)
-    found["model"] = platform.train(WEEK)
-    found["next"] = platform.make_features(NEXT)
-    return found
+@pytest.fixture(scope="module")
+def platform(made: Made) -> QueryPlatform:
+    return made.platform
+
+
+@pytest.fixture(scope="module")
+def runs(made: Made) -> Runs:
+    return made.runs
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +92,11 @@ def copied(tmp_path: Path, platform: QueryPlatform) -> Iterator[QueryPlatform]:
         yield replace(platform, folder=tmp_path, instance=instance)
 
 
-def shown(platform: FrontWorld, asset: dg.AssetKey, partition: str | None = None) -> dict[str, Any]:
-    """What people see of a partition, the newest where none is named."""
-    filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition] if partition else None)
-    newest = platform.instance.fetch_materializations(filters, limit=1).records[0].asset_materialization
-    assert newest
-    return dict(newest.metadata)
+def shown(runs: Runs, asset: dg.AssetKey, partition: str) -> dict[str, Any]:
+    """What people see of a partition: its last event, as a range's own event comes before those of its partitions."""
+    made = [event for run in runs.values() for event in run.get_asset_materialization_events()]
+    found = [event for event in made if (event.asset_key, event.partition) == (asset, partition)]
+    return dict(found[-1].step_materialization_data.materialization.metadata)
 
 
 def counted_directly(days: list[str]) -> dict[str, tuple[int, int, int, int]]:
@@ -115,6 +112,12 @@ def counted_directly(days: list[str]) -> dict[str, tuple[int, int, int, int]]:
          "memory": thresholds["memory_threshold_gb"] * 2**30},
     ).fetchall()  # fmt: skip
     return {row[0]: row[1:] for row in found if row[0] in days}
+
+
+def test_days_request_their_weeks_and_a_weeks_sample_and_categories_its_features(made: Made) -> None:
+    after_days, after_samples = made.requested
+    assert after_days == {ZERO_COST_CATEGORIES: {WEEK, NEXT}, TRAINING_SAMPLE: {WEEK, NEXT}}
+    assert after_samples == {FEATURES: {WEEK}}
 
 
 def test_a_range_of_days_holds_what_a_direct_count_over_the_log_finds(
@@ -202,15 +205,15 @@ def test_running_again_changes_nothing(platform: QueryPlatform, days_run: dg.Exe
     assert published() == before
 
 
-def test_people_see_counts_columns_with_their_origin_and_pictures(platform: QueryPlatform) -> None:
-    sample, labels = shown(platform, TRAINING_SAMPLE), shown(platform, LABELLED_QUERIES)
+def test_people_see_counts_columns_with_their_origin_and_pictures(platform: QueryPlatform, runs: Runs) -> None:
+    sample, labels = shown(runs, TRAINING_SAMPLE, WEEK), shown(runs, LABELLED_QUERIES, LAST_DAY)
     assert "data:image/png" in sample["inclusion probability by distance"].value
     assert "| train heavy |" in sample["splits"].value
     assert "| censored | " in labels["dropped"].value
-    assert "| select |" in shown(platform, ZERO_COST_CATEGORIES)["categories"].value
+    assert "| select |" in shown(runs, ZERO_COST_CATEGORIES, WEEK)["categories"].value
     columns = {each["name"] for each in platform.revision(TRAINING_SAMPLE, WEEK).schema}
     for found, column, sources in (
-        (shown(platform, QUERIES), "textHash", {("trino", "queries", "query")}),
+        (shown(runs, QUERIES, LAST_DAY), "textHash", {("trino", "queries", "query")}),
         (labels, "boundary_distance", {("query_predictor", "queries", "cpuTime"),
                                        ("query_predictor", "queries", "peakUserMemoryBytes")}),
         (sample, "weight", {("query_predictor", "labelled_queries", "boundary_distance")}),
@@ -341,11 +344,11 @@ def test_a_week_is_compared_with_what_the_newest_earlier_model_was_trained_on(
     assert then["against"] == WEEK
     assert then["features"].keys() == {*BASE_NAMES, *HISTORICAL_NAMES}
     assert ("feature_drift" in failed(runs["next"], FEATURES, NEXT)) is then["is_beyond_limit"]
-    assert "data:image/png" in shown(platform, FEATURES, NEXT)["feature_drift"].value
+    assert "data:image/png" in shown(runs, FEATURES, NEXT)["feature_drift"].value
 
 
-def test_people_see_of_features_and_model_what_they_are_made_of(platform: QueryPlatform) -> None:
-    made, trained = shown(platform, FEATURES, WEEK), shown(platform, MODEL)
+def test_people_see_of_features_and_model_what_they_are_made_of(platform: QueryPlatform, runs: Runs) -> None:
+    made, trained = shown(runs, FEATURES, WEEK), shown(runs, MODEL, WEEK)
     columns = [column.name for column in made["dagster/column_schema"].value.columns]
     assert columns == [*BASE_NAMES, *HISTORICAL_NAMES]
     assert made["history_as_of"].value == "2025-07-21T00:00:00+00:00"

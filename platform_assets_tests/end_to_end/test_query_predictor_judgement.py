@@ -1,7 +1,7 @@
 """From a week's model to its verdict as Dagster runs it: replayed on the two weeks after its validation, judged, kept, refused.
 
-The shipped log, read once for the whole file: the first week's model, replayed on the next. Then another model of that week, when the
-first one serves.
+The first week's model, as `small_query_platform` makes it, replayed on the next. Then another model of that week, when the first one
+serves.
 """
 
 from __future__ import annotations
@@ -58,16 +58,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 @pytest.fixture(scope="module")
 def platform(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueryPlatform]:
     with query_platform(postgres_server, tmp_path_factory) as found:
-        yield found
+        yield found.platform
 
 
 @pytest.fixture(scope="module", autouse=True)
 def chain(platform: QueryPlatform) -> Results:
     """Scores and verdict of the first model. In between its version is said to be served with another threshold."""
-    platform.read_log()
-    platform.make_features(WEEK)
-    platform.train(WEEK)
-    platform.make_features(NEXT)
     found = {"replay": platform.succeed(NEXT, REPLAY_SCORES)}
     served = platform.policy_versions[1].config_defaults["prediction"]["threshold"]
     serve_with_threshold(platform, 0.5)

@@ -31,6 +31,7 @@ LIBRARIES = [
     "transformers.models.llama.modeling_llama", "peft", "scipy.stats", "psycopg", "duckdb", "sqlglot.lineage",
     "platform_assets.world_model.definitions", "platform_assets.world_model.fitting", "platform_assets.world_model.replay",
     "platform_assets.world_model.training", "platform_assets.world_model.training_output",
+    "platform_assets_tests.end_to_end.warm_registration",
 ]  # fmt: skip
 PROCESSES = multiprocessing.get_context("forkserver")
 

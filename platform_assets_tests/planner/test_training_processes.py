@@ -62,7 +62,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_and_run_again_it_writes_the_same_model_to_the_bit(tmp_path: Path) -> None:
     # 96 batches an epoch; four a step, so that most kills come in the middle of a step as well.
-    options = replace(write_world(tmp_path, [150, 90]), epochs=3, batch_size=2, accumulate=4, checkpoint_every=1)
+    options = replace(write_world(tmp_path, [150, 90]), epochs=2, batch_size=2, accumulate=4, checkpoint_every=1)
     undisturbed = replace(options, output=tmp_path / "undisturbed")
     train_here(undisturbed)
     newest, log = tmp_path / "model.work" / "newest.ckpt", tmp_path / "killed.log"
