@@ -1,7 +1,9 @@
 """Trino's log as JSON lines: what the HTTP event listener posts when a query has completed, one event a line.
 
-Events of queries created and of splits are none of a query's end and are passed over. A line that is no JSON object belongs to no
-day. Files may be packed (.gz). A day reads every file, streamed: keep old ones elsewhere. What makes a row valid does not belong here.
+Events of queries created and of splits are none of a query's end and are passed over. A line that tells no time of its own (cut off,
+no JSON, another kind of event) belongs to the day of the line before it, and at the beginning of a file to that of the first line that
+tells one: events are written as queries end, so that what breaks today is quarantined today. Files may be packed (.gz). A day reads
+every file, streamed: keep old ones elsewhere. What makes a row valid does not belong here.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from platform_assets.query_predictor.query_rows import RawQuery
-from platform_assets.query_predictor.sources import LogFile, SourceError, of_day
+from platform_assets.query_predictor.query_rows import RawQuery, day_of
+from platform_assets.query_predictor.sources import LogFile, SourceError
 
 # A longer line is not held in memory; Trino's own limit of a text is a million characters.
 LINE_LIMIT = 64 * 1024 * 1024
@@ -27,6 +29,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 # What is fetched at once: few requests, little memory.
 _CHUNK_BYTES = 4 * 1024 * 1024
 _SHOWN = 200
+# Lines at the beginning of a file that wait for the first one with a time.
+_MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,11 @@ class JsonLinesSource:
     files: Sequence[LogFile]
 
     def read(self, day: date, strays: bool = False) -> Iterator[list[RawQuery]]:
-        """See `sources.Source`. Raises SourceError for a file that cannot be unpacked."""
+        """See `sources.Source`; every row is of some day. Raises SourceError for a file that cannot be unpacked, or that is no log."""
         for file in self.files:
             try:
                 with _unpacked(file) as content:
-                    for batch in _batches(content, file.last_name):
-                        if found := of_day(batch, day, strays):
-                            yield found
+                    yield from _of_day(_batches(content, file.last_name), day, file.name)
             except (OSError, EOFError, zlib.error) as error:
                 raise SourceError(
                     f"{file.name} cannot be read ({error}): it is damaged or cut short; replace it"
@@ -58,6 +60,29 @@ def _unpacked(file: LogFile) -> Iterator[io.BufferedIOBase]:
                 yield lines
         else:
             yield packed
+
+
+def _of_day(batches: Iterator[list[RawQuery]], day: date, name: str) -> Iterator[list[RawQuery]]:
+    near, waiting = None, list[RawQuery]()
+    for batch in batches:
+        found = []
+        for row in batch:
+            near = day_of(row) or near
+            waiting.append(row)
+            if near is None:
+                continue
+            if near == day:
+                found += waiting
+            waiting.clear()
+        if found:
+            yield found
+        if len(waiting) > _MOST_WAITING:
+            break
+    if waiting:
+        raise SourceError(
+            f"{name} is no log of completed queries: none of its first {len(waiting):,} lines tells when a query was created "
+            f"({waiting[0].fault or 'no createTime and no queryId that begins with it'}); take it away, or replace it"
+        )
 
 
 def _batches(content: io.BufferedIOBase, name: str) -> Iterator[list[RawQuery]]:
@@ -104,10 +129,11 @@ def _raw_query(line: bytes, place: str) -> RawQuery | None:
 
 
 def _is_other_event(event: Mapping[str, Any]) -> bool:
-    """A query that was created has no statistics and no end; a split has a task."""
-    return ("taskId" in event and "metadata" not in event) or (
-        "metadata" in event and "statistics" not in event and "endTime" not in event
-    )
+    """A query that was created has an id and a time, no statistics and no end; a split has a task. Anything else is to be judged."""
+    if "metadata" not in event:
+        return "taskId" in event and "queryId" in event
+    is_begun = bool(_object(event, "metadata").get("queryId")) and "createTime" in event
+    return is_begun and "statistics" not in event and "endTime" not in event
 
 
 def _completed(event: Mapping[str, Any]) -> RawQuery:

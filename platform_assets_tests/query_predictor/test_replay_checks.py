@@ -75,6 +75,7 @@ _APART = {
     "feature_drift_plot",
     "categories",
     "configuration",
+    "documented_keys",
     "sampling",
 }
 DECIDES_NOTHING = {"query_predictor": _APART}

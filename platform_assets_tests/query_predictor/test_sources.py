@@ -135,13 +135,8 @@ def test_rows_of_no_day_are_quarantined_by_the_one_day_that_asks_for_them(
 ) -> None:
     lost = {"queryId": "x", "createTime": None}
     far = {"queryId": "y", "createTime": datetime(2500, 1, 1, tzinfo=UTC)}
-    events = [
-        completed_event(metadata__queryId="x", createTime=None),
-        completed_event(metadata__queryId="y", createTime="2500-01-01T00:00:00Z"),
-    ]
     for source, strays in (
         (parquet(tmp_path / "log.parquet", [documented(), documented(**lost), documented(**far)]), 2),
-        (json_lines(tmp_path / "log.jsonl", [completed_event(), *events, b"{", b"[1]", b'"x"', b"\xff"]), 6),
         (table(empty_postgres_url, [event_row(), event_row(query_id="x"), event_row(query_id="20260230_120000_00001_abcde"),
                                     event_row(query_id="20260105-120000")]), 3),
     ):  # fmt: skip
@@ -150,6 +145,39 @@ def test_rows_of_no_day_are_quarantined_by_the_one_day_that_asks_for_them(
         assert (len(queries), len(quarantined)) == (1, strays), (source, quarantined)
         other, _, again = extract(source, tmp_path, date(2026, 1, 6), strays=True)
         assert (other.kept, len(again)) == (0, strays)
+
+
+BROKEN = [
+    b"{", b"[1]", b'"x"', b"\xff", b"{}", b'{"metadata": null}', b'{"metadata": {"queryId": null}}', b'{"taskId": 1}',
+    completed_event(metadata__queryId="x", createTime=None),
+    completed_event(metadata__queryId="y", createTime="2500-01-01T00:00:00Z"),
+]  # fmt: skip
+
+
+def test_a_line_without_a_time_is_of_the_day_of_the_line_before_it(tmp_path: Path) -> None:
+    times = {"createTime": "2026-01-07T12:00:00Z", "endTime": "2026-01-07T12:00:09Z"}
+    later = completed_event(metadata__queryId="20260107_120000_00001_abcde", **times)
+    lines = [*BROKEN, completed_event(), *BROKEN, later, *BROKEN[:3]]
+    source = json_lines(tmp_path / "log.jsonl", lines)
+    for day, expected in ((DAY, 2 * len(BROKEN)), (date(2026, 1, 6), 0), (date(2026, 1, 7), 3)):
+        found, queries, quarantined = extract(source, tmp_path, day, strays=True)
+        assert (len(queries), len(quarantined)) == (bool(expected), expected), (day, quarantined)
+        assert extraction.rows_reconcile(found).passed
+    assert {row["rule"] for row in quarantined} == {"unreadable_row"}
+
+
+def test_a_file_in_which_no_line_tells_a_time_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    json_lines(log / "good.jsonl", [completed_event()])
+    json_lines(log / "torn.jsonl", BROKEN)
+    with pytest.raises(SourceError, match=r"torn.jsonl is no log .* first 10 lines .*torn.jsonl, line 1.*replace it"):
+        extract(str(log), tmp_path)
+    monkeypatch.setattr(source_json_lines, "_MOST_WAITING", 3)
+    monkeypatch.setattr(source_json_lines, "_BATCH_ROWS", 2)
+    json_lines(log / "torn.jsonl", [*BROKEN, completed_event()])
+    with pytest.raises(SourceError, match="first 4 lines"):
+        extract(str(log), tmp_path)
 
 
 def test_a_missing_create_time_is_that_of_the_id(tmp_path: Path) -> None:
