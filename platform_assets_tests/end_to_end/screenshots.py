@@ -19,7 +19,7 @@ ASSETS = 9
 # Where the boxes stand in the large window that they need to be drawn whole.
 GRAPH = (560, 800, 2880, 1520)
 WORLD_MODEL_ASSETS, WORLD_MODEL_GRAPH = 11, (400, 670, 3040, 1660)
-QUERY_PREDICTOR_ASSETS, QUERY_PREDICTOR_GRAPH = 9, (400, 670, 3040, 1660)
+QUERY_PREDICTOR_ASSETS, QUERY_PREDICTOR_GRAPH = 9, (390, 770, 3060, 1560)
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def _photograph(window: browser.Window, week: str) -> None:
     window.screenshot(IMAGES / "asset_graph.png", GRAPH)
     _open_lineage(window, "world_model", WORLD_MODEL_ASSETS, "tensor_cache", "PyTorch", "60 partitions")
     window.screenshot(IMAGES / "world_model_graph.png", WORLD_MODEL_GRAPH)
-    _open_lineage(window, "query_predictor", QUERY_PREDICTOR_ASSETS, "training_sample", "ONNX", "63 partitions")
+    _open_lineage(window, "query_predictor", QUERY_PREDICTOR_ASSETS, "training_sample", "XGBoost", "63 partitions")
     window.screenshot(IMAGES / "query_predictor_graph.png", QUERY_PREDICTOR_GRAPH)
     browser.open_partition(window, "planner/dataset", week, "summary", "mlflow_run")
     window.screenshot(IMAGES / "partition.png")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_assets.query_predictor import features
+from platform_assets.query_predictor import feature_table, features
 from platform_assets.query_predictor.context_features import Context, context_features
 
 GROUPS = {"text": 15, "tables and joins": 12, "where": 10, "aggregation and windows": 8, "syntax tree": 10, "context": 8,
@@ -33,6 +34,14 @@ def test_every_feature_has_a_name_a_unit_and_a_sentence(feature: features.Featur
     assert feature.name == feature.name.lower()
     assert feature.unit
     assert feature.definition.endswith(".")
+
+
+def test_the_documented_table_is_the_codes() -> None:
+    page = Path(__file__).parents[2] / "docs" / "query-predictor-features.md"
+    assert page.read_text(encoding="utf-8") == feature_table.markdown()
+    assert all(
+        f"| `{each.name}` | {each.unit} | {each.definition} |" in page.read_text() for each in features.BASE_FEATURES
+    )
 
 
 def named(context: Context) -> dict[str, float]:
