@@ -210,6 +210,18 @@ def test_a_table_and_the_scoring_server_answer_alike(served: Any) -> None:
     assert json.loads(answered.response)["predictions"] == expected
 
 
+def test_a_refusal_of_the_scoring_server_does_not_repeat_the_request(served: Any) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+
+    body = json.dumps({"inputs": [{**ASKED, "query": "x" * 10_000}, {"user": "ann"}]})
+    with pytest.raises(MlflowException) as refused:
+        scoring_server.invocations(body, "application/json", served, None)
+    assert refused.value.get_http_status_code() == 400
+    said = json.loads(refused.value.serialize_as_json())
+    assert said["message"] == f"query 2 of 2: has no `query`; {FIELDS_TOLD}"
+
+
 def test_a_folder_that_is_not_whole_or_of_another_release_is_refused(folder: Path, tmp_path: Path) -> None:
     for number, name in enumerate(
         ("model.onnx", "threshold.json", "tfidf.json", "history/users.parquet", "config.json")
