@@ -9,6 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+
+import psutil
 
 from platform_assets.commands.setup import embedded_server_held, set_up, ui_lock
 from platform_assets.core.redaction import without_password
@@ -18,6 +22,10 @@ from platform_assets.orchestration.resources import EMBEDDED_UI
 
 # MLflow's server would start five processes for jobs that nothing here submits, each of which imports all of it.
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+# A run that is stopped records that, and its training, which has a minute, writes a checkpoint.
+STOP_SECONDS = 75.0
+# Dagster's code servers only forward, and wait half a minute for their runs, to fail with a traceback then.
+CODE_SERVER_SECONDS = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             for command in commands(settings, arguments.port)
         ]
         print(f"\n{addresses(settings, arguments.port)}\n", flush=True)
-        return _wait(processes)
+        return hold(processes)
 
 
 def addresses(settings: Settings, port: int) -> str:
@@ -66,20 +74,58 @@ def commands(settings: Settings, port: int) -> list[list[str]]:
     return [dagster, mlflow]
 
 
-def _wait(processes: list[subprocess.Popen]) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-    try:
-        while all(process.poll() is None for process in processes):
-            time.sleep(0.5)
-        return next(process.returncode for process in processes if process.poll() is not None) or 0
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)  # not SIGINT, which a shell's background jobs ignore
-        for process in processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+def hold(processes: Sequence[subprocess.Popen]) -> int:
+    """Wait until one ends or SIGTERM or Ctrl-C comes, then stop all of them; returns the status of the one that ended, or 0."""
+    told: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs ignore SIGINT
+            # No exception: a second signal, while processes are being stopped, would leave them behind.
+            signal.signal(number, lambda number, _: told.append(number))
+    while not told and all(process.poll() is None for process in processes):
+        time.sleep(0.2)
+    ended = next((process.returncode for process in processes if process.poll() is not None), 0)
+    print("\nstopping; a run in progress may take a minute to record it", flush=True)
+    stop(processes)
+    return 0 if told else ended
+
+
+def stop(processes: Sequence[subprocess.Popen]) -> None:
+    """Ask them, leaders of a group each, and all they started to end, and kill what does not."""
+    groups = {process.pid for process in processes}
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)  # not SIGINT, which a shell's background jobs ignore
+    _kill(each for each in _left_after(CODE_SERVER_SECONDS, groups) if _is_code_server(each))
+    _kill(_left_after(STOP_SECONDS - CODE_SERVER_SECONDS, groups))
+    for process in processes:
+        process.wait()
+
+
+def _left_after(seconds: float, groups: Collection[int]) -> list[psutil.Process]:
+    """What still runs then; sooner, as soon as that is nothing."""
+    deadline = time.monotonic() + seconds
+    while (left := _running(groups)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
+
+
+def _running(groups: Collection[int]) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with suppress(OSError, psutil.Error):
+            # A dead process whose new parent never asks for its status would be waited for in vain.
+            if os.getpgid(process.pid) in groups and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def _is_code_server(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return "code-server" in process.cmdline()
+    return False
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()

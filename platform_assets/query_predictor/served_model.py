@@ -2,7 +2,8 @@
 
 One request is a query (`router.FIELDS`): `{"inputs": [{"query": "SELECT ...", "user": "ann", "catalog": "hive", "schema": "sales",
 "clientInfo": null, "createTime": "2026-01-05T12:00:00Z"}]}` to the scoring server; a table with these columns serves as well. All
-but the query may be left out. Every answer says how old the history is that it knows.
+but the query may be left out. Every answer says from which probability on the model calls a query heavy, and how old the history is
+that it knows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+
+class Refusal(MlflowException):
+    """What is wrong with a request, and no more: the scoring server writes all of the request before a message."""
+
+    def serialize_as_json(self) -> str:
+        """The answer's body."""
+        self.message = self.args[0]
+        return super().serialize_as_json()
 
 
 class ServedQueryRouter(PythonModel):
@@ -34,18 +44,30 @@ class ServedQueryRouter(PythonModel):
             raise MlflowException(str(error)) from error
 
     def predict(self, context: PythonModelContext, model_input, params: dict[str, Any] | None = None) -> list[Any]:
-        """[{probability, route, reason, snapshot_age_seconds, category}] in the order of the requests.
+        """[{probability, threshold, route, reason, snapshot_age_seconds, category}] in the order of the requests.
 
-        A query that cannot be read is refused, status 400, and why.
+        A query that cannot be read is refused with all beside it, status 400: which one it is, and why.
         """
-        from platform_assets.query_predictor.router import AskedQuery, QueryError
+        from platform_assets.query_predictor.router import QueryError
 
-        now = datetime.now(UTC)
         try:
-            asked = [AskedQuery.read(row, now) for row in _rows(model_input)]
+            asked = _read(_rows(model_input), datetime.now(UTC))
         except QueryError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise Refusal.invalid_parameter_value(str(error)) from error
         return [answer.document() for answer in self._router.route(asked)]
+
+
+def _read(rows: list[dict[str, Any]], now: datetime) -> list[Any]:
+    """AskedQuery of each. Raises QueryError, which says of which query, counted from 1."""
+    from platform_assets.query_predictor.router import AskedQuery, QueryError
+
+    asked = []
+    for number, row in enumerate(rows, 1):
+        try:
+            asked.append(AskedQuery.read(row, now))
+        except QueryError as error:
+            raise QueryError(f"query {number} of {len(rows)}: {error}") from None
+    return asked
 
 
 def _rows(model_input: Any) -> list[dict[str, Any]]:
@@ -67,7 +89,8 @@ def _plain(value: Any) -> Any:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or bool(value != value)
+    # What a table has no value for is NaN or NaT. A null that was sent is told apart from a field that was not.
+    return bool(value != value)
 
 
 set_model(ServedQueryRouter())

@@ -13,6 +13,7 @@ import pytest
 
 from platform_assets.query_predictor import registration, training
 from platform_assets.query_predictor.router import FIELDS, AskedQuery, Router
+from platform_assets.query_predictor.threshold import Threshold
 from platform_assets_tests.end_to_end.served import Served, serve
 from platform_assets_tests.query_predictor.small_features import WEEK, write_week
 
@@ -86,6 +87,13 @@ def test_queries_get_the_probability_route_and_reason_that_the_router_gives(serv
     assert ask(served, HEAVY) == [heavy], "alone as in a batch"
 
 
+def test_every_answer_says_the_threshold_that_its_route_follows(served: Served, model: Path) -> None:
+    light, heavy, free = answers = ask(served, LIGHT, HEAVY, FREE)
+    assert {answer["threshold"] for answer in answers} == {Threshold.read(model).value}
+    assert light["probability"] < light["threshold"] <= heavy["probability"]
+    assert free["probability"] is None
+
+
 def test_every_answer_says_how_old_the_history_is_that_it_knows(served: Served) -> None:
     later = {**HEAVY, "createTime": "2026-03-02T00:00:00+02:00"}
     # It ends with the week, at midnight before the Monday after.
@@ -125,20 +133,22 @@ def test_texts_of_null_bytes_alone_are_answered_without_being_parsed(served: Ser
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"user": "ann"}, "query is None; write a text"),
-        ({**LIGHT, "query": None}, "query is None; write a text"),
-        ({**LIGHT, "query": 3}, "query is 3; write a text"),
-        ({**LIGHT, "user": ["ann"]}, "user is ['ann']; write a text"),
-        ({**LIGHT, "createTime": "yesterday"}, "createTime is 'yesterday'; write it as 2026-01-05T12:00:00Z"),
-        ({**LIGHT, "cpuTime": 3.0}, "cpuTime: a query has the fields query, user"),
+        ({"user": "ann"}, "query 2 of 3: has no `query`; a query has the fields query, user"),
+        ({**LIGHT, "query": None}, "query 2 of 3: `query` is None; write a text"),
+        ({**LIGHT, "query": 3}, "`query` is 3; write a text"),
+        ({**LIGHT, "user": ["ann"]}, "`user` is ['ann']; write a text"),
+        ({**LIGHT, "createTime": "yesterday"}, "`createTime` is 'yesterday'; write it as 2026-01-05T12:00:00Z"),
+        ({**LIGHT, "createTime": "1900-01-01T00:00:00Z"}, "outside the years 1970 to 2199"),
+        ({**LIGHT, "cpuTime": 3.0}, "has the unknown field 'cpuTime'; a query has the fields query, user"),
     ],
 )
 def test_a_query_that_cannot_be_read_is_refused_by_field_and_the_next_is_answered(
     query: dict[str, Any], said: str, served: Served, router: Router
 ) -> None:
-    status, body = served.post({"inputs": [LIGHT, query]})
+    status, body = served.post({"inputs": [LIGHT, query, {**LIGHT, "query": "x" * 10_000}]})
     assert status == 400, body
     assert said in json.loads(body)["message"]
+    assert len(body) < 500, "an answer does not repeat the request"
     assert ask(served, HEAVY) == routed(router, HEAVY)
 
 

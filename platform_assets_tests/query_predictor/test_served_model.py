@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,10 @@ ASKED = {
     "schema": "sales", "clientInfo": None, "createTime": "2026-02-24T00:00:00Z",
 }  # fmt: skip
 
+FIELDS_TOLD = (
+    "a query has the fields query, user, catalog, schema, clientInfo, createTime, and only the first must be there"
+)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,13 +47,19 @@ def served(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return mlflow.pyfunc.load_model(str(packed))
 
 
-def test_zero_cost_categories_come_first_and_then_the_model(served: Any) -> None:
+def test_zero_cost_categories_come_first_and_then_the_model(folder: Path, served: Any) -> None:
+    threshold = Threshold.read(folder).value
     [free, asked] = served.predict([{**ASKED, "query": "  -- all of them\nSHOW tables"}, ASKED])
     assert free == {
-        "probability": None, "route": "light", "reason": "zero_cost", "snapshot_age_seconds": 86400.0, "category": "show",
+        "probability": None, "threshold": threshold, "route": "light", "reason": "zero_cost", "snapshot_age_seconds": 86400.0,
+        "category": "show",
     }  # fmt: skip
     assert (asked["reason"], asked["category"], asked["snapshot_age_seconds"]) == ("model", None, 86400.0)
+    assert asked["threshold"] == threshold
     assert 0 < asked["probability"] < 1
+    assert (
+        list(free) == list(asked) == ["probability", "threshold", "route", "reason", "snapshot_age_seconds", "category"]
+    )
 
 
 def test_the_answer_is_that_of_served_features_onnx_and_the_frozen_threshold(folder: Path) -> None:
@@ -108,34 +119,80 @@ def test_both_routes_occur_on_either_side_of_the_threshold(folder: Path, tmp_pat
         other = shutil.copytree(folder, tmp_path / name)
         document = json.loads((other / "threshold.json").read_text())
         (other / "threshold.json").write_text(json.dumps({**document, "value": float(np.float32(value))}))
-        assert Router.open(other).route([AskedQuery.read(ASKED, NOW)])[0].route == route
+        [answer] = Router.open(other).route([AskedQuery.read(ASKED, NOW)])
+        assert (answer.threshold, answer.route) == (float(np.float32(value)), route)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"query": None}, "query is None; write a text"),
-        ({"query": 3}, "query is 3; write a text"),
-        ({"user": 7}, "user is 7; write a text"),
-        ({"createTime": "yesterday"}, "createTime is 'yesterday'; write it as 2026-01-05T12:00:00Z"),
+        ({"query": None}, "`query` is None; write a text"),
+        ({"query": 3}, "`query` is 3; write a text"),
+        ({"user": 7}, "`user` is 7; write a text"),
+        ({"createTime": "yesterday"}, "`createTime` is 'yesterday'; write it as 2026-01-05T12:00:00Z"),
         ({"createTime": "2026-01-05T12:00:00"}, "without a time zone"),
-        ({"cpuTime": 3.0}, "cpuTime: a query has the fields query, user"),
+        ({"createTime": "1900-01-01T00:00:00Z"}, "outside the years 1970 to 2199; write it as 2026-01-05T12:00:00Z"),
+        ({"createTime": "2200-01-01T00:00:00Z"}, "outside the years 1970 to 2199"),
+        ({"createTime": "0001-01-01T00:00:00+14:00"}, "outside the years 1970 to 2199"),
+        ({"createTime": "9999-12-31T23:59:59-14:00"}, "outside the years 1970 to 2199"),
+        ({"cpuTime": 3.0}, f"has the unknown field 'cpuTime'; {FIELDS_TOLD}"),
+        ({7: 3.0, "b": 1, "a": 1, "c": 1, "d": 1}, f"has the unknown fields '7', 'a', 'b' and 2 more; {FIELDS_TOLD}"),
     ],
 )
-def test_a_query_that_cannot_be_read_is_refused_by_field(change: dict[str, Any], reason: str) -> None:
-    with pytest.raises(QueryError, match=reason):
+def test_a_query_that_cannot_be_read_is_refused_by_field(change: dict[Any, Any], reason: str) -> None:
+    with pytest.raises(QueryError, match=re.escape(reason)):
         AskedQuery.read({**ASKED, **change}, NOW)
 
 
-def test_what_is_left_out_is_missing_and_created_now(served: Any) -> None:
+@pytest.mark.parametrize(
+    "query",
+    [{**ASKED, "user": ["u" * 10**6]}, {**ASKED, "x" * 10**6: 1}, {**ASKED, "createTime": "t" * 10**6}],
+    ids=["value", "name", "time"],
+)
+def test_what_is_wrong_is_told_without_all_that_was_sent(query: dict[str, Any]) -> None:
+    with pytest.raises(QueryError) as told:
+        AskedQuery.read(query, NOW)
+    assert len(str(told.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"query": None}, "query 7 of 10: `query` is None; write a text"),
+        ({"user": "ann"}, f"query 7 of 10: has no `query`; {FIELDS_TOLD}"),
+        ({**ASKED, "createTime": "yesterday"}, "query 7 of 10: `createTime` is 'yesterday'"),
+    ],
+)
+def test_a_refused_batch_says_which_of_its_queries_is_wrong(served: Any, wrong: dict[str, Any], reason: str) -> None:
     from mlflow.exceptions import MlflowException
 
+    with pytest.raises(MlflowException, match=re.escape(reason)):
+        served.predict([*[ASKED] * 6, wrong, *[ASKED] * 3])
+
+
+def test_a_table_tells_a_null_from_what_it_has_no_value_for(served: Any) -> None:
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    for nothing, reason in ((None, "query 2 of 2: `query` is None"), (np.nan, "query 2 of 2: has no `query`")):
+        table = pd.DataFrame([ASKED, ASKED]).astype(object)
+        table.loc[1, "query"] = nothing
+        assert table["query"][1] is nothing
+        with pytest.raises(MlflowException, match=re.escape(reason)):
+            served.predict(table)
+
+
+def test_a_query_of_a_time_that_the_history_covers_is_answered_and_its_age_is_negative(served: Any) -> None:
+    day_before = {**ASKED, "createTime": "2026-02-22T00:00:00Z"}
+    [answer] = served.predict([day_before])
+    assert (answer["snapshot_age_seconds"], answer["reason"]) == (-86400.0, "model")
+
+
+def test_what_is_left_out_is_missing_and_created_now(served: Any) -> None:
     assert AskedQuery.read({"query": "x"}, NOW) == AskedQuery("x", NOW)
     [answer] = served.predict([{"query": "SELECT 1 FROM t"}])
     now = (datetime.now(UTC) - datetime(2026, 2, 23, tzinfo=UTC)).total_seconds()
     assert answer["snapshot_age_seconds"] == pytest.approx(now, abs=60)
-    with pytest.raises(MlflowException, match="query is None"):
-        served.predict([{"user": "ann"}])
 
 
 def test_a_table_and_the_scoring_server_answer_alike(served: Any) -> None:
@@ -151,6 +208,18 @@ def test_a_table_and_the_scoring_server_answer_alike(served: Any) -> None:
     answered = scoring_server.invocations(body, "application/json", served, served.metadata.get_input_schema())
     assert answered.status == 200
     assert json.loads(answered.response)["predictions"] == expected
+
+
+def test_a_refusal_of_the_scoring_server_does_not_repeat_the_request(served: Any) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+
+    body = json.dumps({"inputs": [{**ASKED, "query": "x" * 10_000}, {"user": "ann"}]})
+    with pytest.raises(MlflowException) as refused:
+        scoring_server.invocations(body, "application/json", served, None)
+    assert refused.value.get_http_status_code() == 400
+    said = json.loads(refused.value.serialize_as_json())
+    assert said["message"] == f"query 2 of 2: has no `query`; {FIELDS_TOLD}"
 
 
 def test_a_folder_that_is_not_whole_or_of_another_release_is_refused(folder: Path, tmp_path: Path) -> None:

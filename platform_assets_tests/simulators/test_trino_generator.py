@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from platform_assets.simulators.trino_cluster.costs import TERMS, read_law, term
 from platform_assets.simulators.trino_cluster.generator import Generator
 from platform_assets.simulators.trino_cluster.layout import RESOURCE_ERRORS, SCHEMA, created
 from platform_assets.simulators.trino_cluster.postgres_table import copy_statement, create_table, csv_rows
+from platform_assets.simulators.trino_cluster.scenario import Recording
 from platform_assets.simulators.trino_cluster.writers import check, write_log
 from platform_assets.simulators.trino_cluster.writing import Statement, Traits
 
@@ -241,6 +242,22 @@ def test_a_log_is_not_written_over_another_unless_asked(small: Path, tmp_path: P
     (tmp_path / "queries_20250602.jsonl").write_text("")
     check(tmp_path, "parquet", replace=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "documented"), [("generate", Scenario), ("record", Recording)])
+def test_the_help_of_a_command_tells_every_default(
+    command: str, documented: Any, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = {text.split()[0]: text for text in capsys.readouterr().out.split("\n  --")[1:]}
+    defaults = {field.name: field.default for field in fields(documented) if field.default is not MISSING}
+    assert {name for name in defaults if "(default" not in told[name]} == set()
+    shown = {name: default for name, default in defaults.items() if default is not None}
+    assert {name for name, default in shown.items() if f"(default {default})" not in told[name]} == set()
+    if command == "generate":
+        assert "aimed at over the whole log" in told["heavy_share"]
 
 
 def test_the_command_writes_a_log_and_says_how_much_of_it_is_heavy(

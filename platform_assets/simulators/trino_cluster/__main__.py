@@ -21,7 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from platform_assets.simulators.trino_cluster import SAMPLE
 from platform_assets.simulators.trino_cluster.scenario import (
     DEFAULT_START,
+    FEWEST_USERS,
     FORMATS,
+    MOST_USERS,
+    ROWS_PER_USER,
     Recording,
     Scenario,
     SimulatorError,
@@ -29,7 +32,14 @@ from platform_assets.simulators.trino_cluster.scenario import (
 
 _RECORDING_OPTIONS = ("queries", "days", "start", "users", "seed", "scale", "cpu_limit_seconds")
 _RECORDING_OPTIONS += ("hurried_cpu_limit_seconds", "memory_limit_mb")
-_STRENGTHS = ("heavy_share", "repeat_share", "season", "drift", "user_spread", "noise")
+_STRENGTHS = {
+    "heavy_share": "share of heavy queries that is aimed at over the whole log, from 0.001 to 0.5; single days differ from it",
+    "repeat_share": "probability that a person sends one of the last texts again, on top of what dashboards repeat",
+    "season": "strength of weekdays, hours and month ends; 0: all hours alike",
+    "drift": "how fast users and templates come and go; 0: they stay",
+    "user_spread": "standard deviation of the factor, as a logarithm, that a user's data puts on all costs",
+    "noise": "factor on what the recording leaves unexplained within a template",
+}
 _TEXT_CHANGE = ("text_change_day", "text_change_share")
 _SCENARIO_OPTIONS = ("rows", "days", "start", "users", "seed", *_STRENGTHS, *_TEXT_CHANGE)
 
@@ -95,40 +105,58 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_record)
     parser.add_argument("--output", required=True, type=Path, help="folder for the log, thresholds.json and costs.json")
     parser.add_argument("--database", type=Path, help="TPC-H data made earlier; left out: made beside the log")
-    parser.add_argument("--queries", type=int, default=Recording.queries)
-    parser.add_argument("--scale", type=float, default=Recording.scale, help="TPC-H scale factor")
-    parser.add_argument("--cpu_limit_seconds", type=float, default=Recording.cpu_limit_seconds)
-    parser.add_argument(
-        "--hurried_cpu_limit_seconds", type=float, default=Recording.hurried_cpu_limit_seconds, help="of dashboards"
-    )
-    parser.add_argument("--memory_limit_mb", type=int, default=Recording.memory_limit_mb)
-    _shared_options(parser, Recording.users)
+    _number(parser, "queries", Recording.queries, "statements to run, one a day at least")
+    _number(parser, "scale", Recording.scale, "TPC-H scale factor")
+    _number(parser, "cpu_limit_seconds", Recording.cpu_limit_seconds, "CPU time from which a query is interrupted")
+    _number(parser, "hurried_cpu_limit_seconds", Recording.hurried_cpu_limit_seconds, "the same, of dashboards")
+    _number(parser, "memory_limit_mb", Recording.memory_limit_mb, "megabytes that a query may hold")
+    _number(parser, "users", Recording.users, "people and dashboards that send them")
+    _calendar_options(parser)
 
 
 def _generate_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_generate)
     parser.add_argument("--output", required=True, type=Path, help="folder for the log's files")
-    parser.add_argument("--rows", required=True, type=int)
-    parser.add_argument("--format", choices=FORMATS, default="parquet", help="table: SQL for Postgres' psql, with COPY")
-    parser.add_argument("--recording", type=Path, default=SAMPLE, help="folder whose costs.json holds the law")
+    parser.add_argument("--rows", required=True, type=int, help="queries of the log, one a day at least")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="parquet",
+        help="jsonl: as the HTTP event listener posts them; table: SQL for Postgres' psql, with COPY (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--recording",
+        type=Path,
+        default=SAMPLE,
+        help="folder whose costs.json holds the law (default: the shipped log's)",
+    )
     parser.add_argument("--ground_truth", type=Path, help="folder for what was planted")
     parser.add_argument("--replace", action="store_true", help="delete the log the folder holds")
-    for name in _STRENGTHS:
-        parser.add_argument(f"--{name}", type=float, default=getattr(Scenario, name))
+    for name, text in _STRENGTHS.items():
+        _number(parser, name, getattr(Scenario, name), text)
     parser.add_argument(
-        "--text_change_day", type=int, help="from this day on, 0 the first, a share of the texts is written another way"
-    )
+        "--text_change_day", type=int,
+        help="from this day on, 0 the first, a share of the texts is written another way (default: never)",
+    )  # fmt: skip
+    _number(parser, "text_change_share", Scenario.text_change_share, "that share, of the queries that read tables")
     parser.add_argument(
-        "--text_change_share", type=float, default=Scenario.text_change_share, help="of the queries that read tables"
-    )
-    _shared_options(parser, None)
+        "--users", type=int,
+        help=f"people and dashboards (default: one per {ROWS_PER_USER:,} rows, {FEWEST_USERS} to {MOST_USERS:,})",
+    )  # fmt: skip
+    _calendar_options(parser)
 
 
-def _shared_options(parser: argparse.ArgumentParser, users: int | None) -> None:
-    parser.add_argument("--days", type=int, default=Recording.days)
-    parser.add_argument("--start", type=date.fromisoformat, default=DEFAULT_START, help="first UTC day, YYYY-MM-DD")
-    parser.add_argument("--users", type=int, default=users)
-    parser.add_argument("--seed", type=int, default=Recording.seed)
+def _calendar_options(parser: argparse.ArgumentParser) -> None:
+    _number(parser, "days", Recording.days, "days of the log")
+    parser.add_argument(
+        "--start",
+        type=date.fromisoformat,
+        default=DEFAULT_START,
+        help="first UTC day, YYYY-MM-DD (default %(default)s)",
+    )
+    _number(parser, "seed", Recording.seed, "the same seed, with the same options, gives the same statements")
+
+
+def _number(parser: argparse.ArgumentParser, name: str, default: float, text: str) -> None:
+    parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{text} (default %(default)s)")
 
 
 @contextmanager
