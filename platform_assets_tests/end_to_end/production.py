@@ -23,7 +23,7 @@ from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import HASTY_DAEMON, Deployment, copy_instance
 from platform_assets_tests.end_to_end.external_services import BIN, DEPLOY, ROOT, Compose
 from platform_assets_tests.end_to_end.hasty_daemon import RETRIES
-from platform_assets_tests.end_to_end.own_services import NO_JOBS, Postgres, own_postgres
+from platform_assets_tests.end_to_end.own_services import Postgres, own_postgres
 from platform_assets_tests.lake_stores import ACCESS_KEY, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
 from platform_assets_tests.processes import free_port, is_listening, stop
@@ -56,7 +56,7 @@ class Production(Deployment):
         image = {"DAGSTER_HOME": str(self.home), "PLATFORM_HOME": str(self.home / "platform"), "HOME": str(self.home)}
         path = os.pathsep.join([str(BIN), os.environ["PATH"]])
         # The code of this checkout, wherever the interpreter has another one installed.
-        return {"PATH": path, "PYTHONPATH": str(ROOT), **image, **NO_JOBS, **self.compose.environment(service)}
+        return {"PATH": path, "PYTHONPATH": str(ROOT), **image, **self.compose.environment(service)}
 
     def command(self, service: str) -> list[str]:
         """As in the container, but for the daemon's pauses."""
