@@ -29,7 +29,7 @@ from platform_assets.planner.policies import Policy, run_policies
 from platform_assets.planner.replay_inputs import Inputs, Side, resolve
 from platform_assets.planner.replay_rows import LeakError, ReplayRow, Selection, select
 from platform_assets.planner.scoring import Scorer
-from platform_assets.training.program import say
+from platform_assets.training.program import say, say_by_hand
 
 SCORES, SUMMARY = "replay_scores.parquet", "replay_summary.json"
 SAY_EVERY_SECONDS = 10.0
@@ -136,7 +136,8 @@ def _run(options: argparse.Namespace) -> Mapping[str, Any]:
     summary = {**counts, **sides, "sample_size": options.sample_size, "batch_size": options.batch_size}
     (options.output / SUMMARY).write_text(json.dumps(summary, indent=2, sort_keys=True), encoding="utf-8")
     means = judgement.means(options.output / SCORES)
-    say(f"{table(means)}\nscores of every row: {options.output / SCORES}")
+    say(table(means))
+    say_by_hand(f"scores of every row: {options.output / SCORES}")
     if options.record:
         _record(inputs, options.output, means, summary)
     return summary

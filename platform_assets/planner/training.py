@@ -80,7 +80,6 @@ def _train(inputs: Inputs, listeners: Sequence[EpochListener], say: Callable[[st
     metrics |= training_output.losses(fitted)
     if fitted.is_first_rank:
         _write(inputs, module, sides, fitted, metrics)
-        say(f"wrote {options.output}")
     return fitted.result(options.output, inputs.fingerprint, inputs.parameters(), metrics)
 
 

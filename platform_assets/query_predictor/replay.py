@@ -54,7 +54,7 @@ class Opened:
 def replay(options: argparse.Namespace) -> dict[str, Any]:
     """Ask both, and write scores, summary and pictures; returns the summary."""
     from platform_assets.query_predictor import replay_summary, replay_tables
-    from platform_assets.training.program import say
+    from platform_assets.training.program import say, say_by_hand
 
     online = _pattern(options.online_route)
     with TemporaryDirectory(prefix="replay-") as scratch:
@@ -64,7 +64,8 @@ def replay(options: argparse.Namespace) -> dict[str, Any]:
         costs = (opened.candidate.threshold.cost_fn, opened.candidate.threshold.cost_fp)
         replay_tables.write(replay_tables.table_of(rows, sides, *costs), options.output / SCORES)
         summary = _told(options, opened, rows, sides)
-    say(f"{replay_summary.table(summary)}\nscores of every query: {options.output / SCORES}")
+    say(replay_summary.table(summary))
+    say_by_hand(f"scores of every query: {options.output / SCORES}")
     return summary
 
 

@@ -60,7 +60,6 @@ def _train(inputs: Inputs, on_round: RoundListener, say: Callable[[str], None]) 
     metrics = training_output.metrics_of(inputs, made)
     training_output.write(options.output, inputs, made, metrics)
     say(f"requirements: {made.judgement.outcome}; {made.judgement.reasons[0]}")
-    say(f"wrote {options.output}")
     return TrainingResult(options.output, inputs.fingerprint, inputs.parameters(), metrics, tuple(made.fitted.rounds))
 
 

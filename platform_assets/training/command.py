@@ -64,6 +64,8 @@ def _work(
         record.recording(command.subject(inputs), run_id, register, follows) as kept,
     ):
         result = command.train(inputs, kept, say)
+        if not follows:
+            program.say_by_hand(f"wrote {result.folder}")
         kept.finish(result)
         versions = kept.register(result.folder)
     if versions:

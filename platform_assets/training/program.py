@@ -52,6 +52,12 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress
 
 
+def say_by_hand(message: str) -> None:
+    """A line for whoever runs the command: where it wrote. Under Dagster nothing, where that is gone as soon as it is published."""
+    if not PipesContext.is_initialized():
+        say(message)
+
+
 def _end_with_the_step() -> None:
     """A step that is killed runs no clean-up: its program must not go on beside the step's repetition (Linux only)."""
     if sys.platform == "linux":

@@ -33,7 +33,7 @@ PREDICTION = ("max_length", "purchase_history", "with_trip", "precision")
 
 def replay(options: argparse.Namespace) -> dict[str, Any]:
     """Evaluate, and write scores, summary and pictures; returns the summary."""
-    from platform_assets.training.program import say
+    from platform_assets.training.program import say, say_by_hand
     from platform_assets.world_model import (
         auxiliary_baselines,
         evaluation,
@@ -70,7 +70,8 @@ def replay(options: argparse.Namespace) -> dict[str, Any]:
     write_json(options.output / SUMMARY, summary)
     for name, picture in replay_figures.pictures(summary).items():
         (options.output / name).write_bytes(picture)
-    say(f"{table(summary)}\nscores of every basket: {options.output / SCORES}")
+    say(table(summary))
+    say_by_hand(f"scores of every basket: {options.output / SCORES}")
     return summary
 
 

@@ -82,7 +82,6 @@ def _train(inputs: Inputs, listeners: Listeners, say: Callable[[str], None]) -> 
     metrics = training_output.metrics_of(inputs, fitted)
     if fitted.is_first_rank:
         training_output.write(options.output, inputs, module.network, fitted, quick, metrics)
-        say(f"wrote {options.output}")
     return fitted.result(options.output, inputs.fingerprint, inputs.parameters(), metrics)
 
 

@@ -26,6 +26,7 @@ class Wrong(RuntimeError): ...
 
 def work():
     program.say("half of it is done")
+    program.say_by_hand(f"it lies in {os.getcwd()}")
     match sys.argv[1]:
         case "works": return {"rows": 3, "told": os.environ["TOLD"]}
         case "unreachable": raise Unreachable("cannot reach postgresql://db: is the server running?")
@@ -70,6 +71,16 @@ def test_a_program_returns_its_result_and_speaks_in_the_runs_log(module: str) ->
     result, error, lines = start(module, ["works"])
     assert (result, error) == ({"rows": 3, "told": "by the asset"}, None)
     assert "half of it is done" in lines
+
+
+def test_where_a_program_wrote_is_told_to_who_runs_it_and_not_to_a_run_that_removes_it(module: str) -> None:
+    _, _, lines = start(module, ["works"])
+    by_hand = subprocess.run(
+        [sys.executable, "-m", module, "works"], capture_output=True, text=True, check=True,
+        env={**os.environ, "TOLD": "by hand"},
+    )  # fmt: skip
+    assert by_hand.stderr.splitlines() == ["half of it is done", f"it lies in {os.getcwd()}"]
+    assert not any("it lies in" in line for line in lines)
 
 
 def test_what_a_later_try_may_mend_is_told_from_what_a_person_must(module: str) -> None:

@@ -70,7 +70,7 @@ def test_a_program_without_epochs_or_devices_is_a_command_too(
     told: list[Any] = []
     monkeypatch.setattr(command.program, "run", lambda work, errors: told.append(work()) or 0)
     assert command.run(PROGRAM, ["--output", str(tmp_path / "out"), "--trees", "5"]) == 0
-    assert capsys.readouterr().err == "planted\n"
+    assert capsys.readouterr().err == f"planted\nwrote {tmp_path / 'out'}\n"
     assert told == [{"folder": str(tmp_path / "out"), "fingerprint": "trees 5", "metrics": {"trees": 5}}]
     assert (tmp_path / "out.work").is_dir()
 
