@@ -17,10 +17,12 @@ from platform_assets.query_predictor import evaluation, judgement
 from platform_assets.query_predictor.judgement import BASELINE, CANDIDATE, FINGERPRINT, RULE, Columns
 from platform_assets.query_predictor.replay_rows import HEAVY
 from platform_assets.query_predictor.replay_tables import SEEN, UNSEEN
+from platform_assets.query_predictor.requirements import RECALL, heavy_needed
 
 SIDES = (CANDIDATE, BASELINE)
 RANKINGS = (CANDIDATE, FINGERPRINT, RULE)
-HEADLINE = ("routed_share_at_certified_recall", "routed_share_at_observed_recall")
+CERTIFIED = "routed_share_at_certified_recall"
+HEADLINE = (CERTIFIED, "routed_share_at_observed_recall")
 
 
 def summary_of(columns: Columns) -> dict[str, Any]:
@@ -88,7 +90,11 @@ def table(summary: Mapping[str, Any]) -> str:
             f"{side}'s history: of {told['snapshot']}, {told['mean_days']:.1f} days old on average, {told['max_days']} at most"
         )
     for name, shares in summary["headline"].items():
-        lines.append(f"{name}: " + ", ".join(f"{who} {_share(share)}" for who, share in shares.items()))
+        if name == CERTIFIED and summary[CANDIDATE]["heavy"] < heavy_needed(0):
+            told = f"too few heavy queries to be certain of {RECALL}, it takes {heavy_needed(0)} or more"
+        else:
+            told = ", ".join(f"{who} {_share(share)}" for who, share in shares.items())
+        lines.append(f"{name}: {told}")
     return "\n".join(lines)
 
 

@@ -162,6 +162,19 @@ def test_the_summary_tells_how_old_the_history_was(summary: dict[str, Any]) -> N
     assert f"candidate's history: of {WEEK}, 1.6 days old on average, 6 at most" in replay_summary.table(summary)
 
 
+def test_a_share_that_too_few_heavy_queries_leave_undefined_is_told_with_the_reason(summary: dict[str, Any]) -> None:
+    assert summary["candidate"]["heavy"] >= 149
+    line = next(
+        each for each in replay_summary.table(summary).splitlines() if each.startswith(replay_summary.CERTIFIED)
+    )
+    assert re.fullmatch(r"\w+: candidate 0\.\d{4}, fingerprint [^,]+, rule [^,]+", line)
+    few = {**summary, "candidate": {**summary["candidate"], "heavy": 148}}
+    assert (
+        f"{replay_summary.CERTIFIED}: too few heavy queries to be certain of 0.98, it takes 149 or more"
+        in replay_summary.table(few).splitlines()
+    )
+
+
 def test_pictures_scores_and_summary_are_there_and_name_how_each_side_answered(
     week: ReplayedWeek, output: Path, summary: dict[str, Any]
 ) -> None:
