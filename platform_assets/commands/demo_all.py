@@ -73,8 +73,9 @@ def _report_week(lake: Lake, week: str) -> None:
     document = json.loads(lake.read_side(verdict, "verdict.json"))
     sides = verdict.lineage.details
     print(
-        f"\nweek up to {partitions.dataset_date(week)}: version {sides['candidate']['version']} (trained to the week before) "
-        f"against version {sides['baseline']['version']}: {document['outcome']}; {document['label']}"
+        f"\nversion {sides['candidate']['version']} of planner_policy, the model of the week up to "
+        f"{partitions.dataset_date(partitions.previous_week(week))}, on the week up to {partitions.dataset_date(week)}, against "
+        f"version {sides['baseline']['version']}: {document['outcome']}; {document['label']}"
     )
     for line in comparison_lines(document):
         print(line)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from platform_assets.commands import demo_queries
+from platform_assets.core.policy_version import PolicyVersion, Status
 from platform_assets.core.settings import SettingError, Settings
 
 
@@ -31,5 +34,44 @@ def test_the_headline_names_both_versions_and_the_outcome() -> None:
         {"candidate": {"version": 1}, "baseline": {"version": 0}},
         {"outcome": "inconclusive", "label": "thresholds: demo (200 rows / 20 templates)"},
     )
-    assert told.startswith("14 days up to the Sunday of 2025-07-21: version 1 of query_router_policy")
-    assert "against version 0: inconclusive; thresholds: demo" in told
+    assert told == (
+        "version 1 of query_router_policy, the model of week 2025-07-14, on the 14 days from 2025-07-14 to 2025-07-27, against "
+        "version 0: inconclusive; thresholds: demo (200 rows / 20 templates)"
+    )
+
+
+def version(number: int, status: Status, week: str = "", outcome: str = "", reason: str = "") -> PolicyVersion:
+    verdict = {"outcome": outcome, "reasons": [reason, "auc passes"]} if week else None
+    defaults = {"policy": "model" if number else "rule"}
+    evaluated = date.fromisoformat(week) if week else None
+    return PolicyVersion(
+        "id", "policy", "query_router_policy", number, None, None, defaults, status, evaluated, verdict
+    )
+
+
+def test_the_end_has_a_line_for_every_version_and_says_what_routes_now() -> None:
+    first = version(1, "registered", "2025-07-21", "inconclusive", "recall is inconclusive: 42 of 149")
+    second = version(2, "rejected", "2025-07-28", "fail", "recall fails: 8 of 36 missed")
+    judged = {"2025-07-14": first, "2025-07-21": second, "2025-07-28": version(3, "registered")}
+    *lines, where = demo_queries.outcome_lines(judged, version(0, "active"))
+    assert lines == [
+        "version 1 (week 2025-07-14), judged on 2025-07-21: inconclusive: recall is inconclusive: 42 of 149",
+        "version 2 (week 2025-07-21), judged on 2025-07-28: rejected: recall fails: 8 of 36 missed",
+        "version 3 (week 2025-07-28), not judged yet: its week is the log's last",
+        "active: version 0, the rule",
+    ]
+    assert "make ui" in where
+    for name in re.findall(r"docs/\S+\.md", where):
+        assert (Path(__file__).parents[2] / name).is_file()
+
+
+def test_the_end_tells_what_is_missing_and_what_was_promoted() -> None:
+    promoted = version(1, "active", "2025-07-21", "pass", "cost passes")
+    lines = list(demo_queries.outcome_lines({"2025-07-14": promoted, "2025-07-21": version(2, "registered"), "2025-07-28": None}, promoted))  # fmt: skip
+    assert lines[:4] == [
+        "version 1 (week 2025-07-14), judged on 2025-07-21: passed: cost passes",
+        "version 2 (week 2025-07-21), not judged yet: its next week has no verdict",
+        "week 2025-07-28: its model is no version",
+        "active: version 1, the model",
+    ]
+    assert "active: none" in demo_queries.outcome_lines({"2025-07-14": None}, None)
