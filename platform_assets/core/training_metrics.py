@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ METRICS = "metrics.json"
 UNTUNED = "val_loss_untuned"
 PART_LOSS, UNTUNED_OF_PART = "val_loss_of_part", "val_loss_untuned_of_part"
 """Of the rows that were measured before the first step, where these are not all: kept epoch, and untuned."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What people see of a training at first sight."""
+
+    numbers: Mapping[str, float]
+    """Those worth following over weeks."""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    """Name -> Markdown, for what a list of numbers buries."""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """Everything, for whoever looks something up; empty where the numbers are all there is to see."""
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A verdict's document as a table for a terminal or a README."""
+"""A verdict's document as tables: for a terminal or a README, and what is required for the page of an asset."""
 
 from __future__ import annotations
 
@@ -26,15 +26,34 @@ def comparison_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"- {reason}"
 
 
+def requirements_table(requirements: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: each requirement with its status, what was found, what is demanded, and why, as a sentence."""
+    lines = ["| requirement | status | value, or its sure bound | limit | reason |", "|---|---|---:|---:|---|"]
+    for each in requirements:
+        found, limit = _found_and_limit(each)
+        # A bar in a sentence would be a column's end.
+        reason = str(each["reason"]).replace("|", "\\|")
+        lines.append(f"| {each['name']} | {_status(each)} | {found} | {limit} | {reason} |")
+    return "\n".join(lines)
+
+
 def _requirement_lines(requirements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not requirements:
         return
     # A table of its own needs a line between.
-    yield from ("", "| requirement | judged by | demanded | status |", "|---|---:|---:|---|")
+    yield from ("", "| requirement | value, or its sure bound | limit | status |", "|---|---:|---:|---|")
     for each in requirements:
-        found, limit = ("" if each[name] is None else f"{each[name]:.4f}" for name in ("value", "limit"))
-        status = each["status"] if each["blocks"] else f"{each['status']}; does not block"
-        yield f"| {each['name']} | {found} | {limit} | {status} |"
+        found, limit = _found_and_limit(each)
+        yield f"| {each['name']} | {found} | {limit} | {_status(each)} |"
+
+
+def _found_and_limit(requirement: Mapping[str, Any]) -> tuple[str, str]:
+    found, limit = ("" if requirement[name] is None else f"{requirement[name]:.4f}" for name in ("value", "limit"))
+    return found, limit
+
+
+def _status(requirement: Mapping[str, Any]) -> str:
+    return requirement["status"] if requirement["blocks"] else f"{requirement['status']}; does not block"
 
 
 def _line(name: str, bounds: Mapping[str, Any], status: str) -> str:

@@ -21,7 +21,7 @@ from platform_assets.core.registered_model import MODEL_DIGEST, RegisteredModel
 from platform_assets.core.step import Step, words
 from platform_assets.core.tracking import Run
 from platform_assets.core.trained_on import TrainedOn
-from platform_assets.core.training_metrics import read_metrics
+from platform_assets.core.training_metrics import Shown, numbers, read_metrics
 
 # Where a program writes and reports: decided here, whatever is trained.
 _WHERE = frozenset({"output", "work", "mlflow_run", "register"})
@@ -59,6 +59,7 @@ class Trained:
     """In MLflow."""
     policy_version: int
     outcomes: Sequence[Outcome]
+    shown: Shown
 
 
 @dataclass
@@ -125,6 +126,10 @@ class WeeklyTraining(ABC, Generic[Inputs]):
     def serving_defaults(self, folder: Path) -> Mapping[str, Any]:
         """What the policy version says of how the model is served."""
 
+    def show(self, metrics: Mapping[str, Any]) -> Shown:
+        """What people see first: every number, where a pipeline with many does not choose."""
+        return Shown(numbers(metrics))
+
     def produce(self) -> Trained:
         """Train, publish, register; or find that all of it was done."""
         step, model, work = self.step, self.model, self.work / self.fingerprint
@@ -145,7 +150,8 @@ class WeeklyTraining(ABC, Generic[Inputs]):
         shutil.rmtree(work, ignore_errors=True)
         # As published: where the program wrote it, it is gone now.
         made = fetch_folder(step.lake, publication.revision, step.folder / "published")
-        return Trained(publication, made, metrics, run, version, known.version, [*self.judge(metrics), agreement])
+        outcomes = [*self.judge(metrics), agreement]
+        return Trained(publication, made, metrics, run, version, known.version, outcomes, self.show(metrics))
 
     def _published(self, version: str) -> Path | None:
         """What the lake holds of this week, where it is what was registered."""

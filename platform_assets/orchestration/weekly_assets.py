@@ -140,14 +140,16 @@ def verdict_asset(
 
 
 def trained(what: "Trained") -> Made:
-    """A model: its versions, its pictures, its numbers."""
-    from platform_assets.core.training_metrics import numbers
-
+    """A model: what people see first of it, its pictures, its versions, and everything that was measured as one entry."""
+    # The page of an asset shows them in this order.
+    shown = what.shown
     metadata = {
-        **files_metadata(what.publication),
-        "mlflow_version": what.model_version, "policy_version": what.policy_version,
+        **{name: dg.MetadataValue.md(table) for name, table in shown.tables.items()},
         **{path.stem: image(path.read_bytes(), path.stem) for path in sorted(what.folder.glob("*.png"))},
-        **numbers(what.metrics),
+        **shown.numbers,
+        "mlflow_version": what.model_version, "policy_version": what.policy_version,
+        **({"metrics": dg.MetadataValue.json(dict(shown.document))} if shown.document else {}),
+        **files_metadata(what.publication),
     }  # fmt: skip
     return Made(what.publication, what.outcomes, metadata, what.run)
 
@@ -174,6 +176,7 @@ def judged(what: "Judged", means: "Means", of: str) -> Made:
         "policy_version": version.version,
         "status": version.status,
         "thresholds": verdict.label,
+        **_requirements(what.document),
         "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
         "verdict_plot": image(verdict_plot(verdict, f"Version {version.version} on {of}"), "verdict"),
         "comparison": _comparison(means),
@@ -181,6 +184,14 @@ def judged(what: "Judged", means: "Means", of: str) -> Made:
         **files_metadata(what.publication),
     }
     return Made(what.publication, what.outcomes, metadata)
+
+
+def _requirements(document: Mapping[str, Any]) -> dict[str, dg.MarkdownMetadataValue]:
+    """As a table, where anything is required of the candidate alone."""
+    from platform_assets.core.verdict_text import requirements_table
+
+    required = document.get("requirements", ())
+    return {"requirements": dg.MetadataValue.md(requirements_table(required))} if required else {}
 
 
 def _comparison(means: "Means") -> dg.MarkdownMetadataValue:

@@ -16,8 +16,16 @@ from platform_assets.core.lake import Revision
 from platform_assets.core.quality import Outcome
 from platform_assets.core.step import words
 from platform_assets.core.trained_on import TrainedOn
+from platform_assets.core.training_metrics import Shown
 from platform_assets.core.weekly_training import WeeklyTraining
-from platform_assets.query_predictor import registration, trained_model, training_options, training_record, zero_cost
+from platform_assets.query_predictor import (
+    registration,
+    trained_model,
+    training_options,
+    training_record,
+    training_summary,
+    zero_cost,
+)
 
 # Where they lie decides nothing; that they are given is all that reading the options asks.
 _PLACES = {name: name for name in ("features", "zero_cost", "output")}
@@ -77,6 +85,10 @@ class WeeklyModel(WeeklyTraining[Inputs]):
         """Whether it learned anything, whether what serves is what was trained, and what the test days say of it."""
         learned, agrees = trained_model.judge_loss(metrics), trained_model.judge_onnx(metrics)
         return [learned, agrees, *trained_model.judge_requirements(metrics)]
+
+    def show(self, metrics: Mapping[str, Any]) -> Shown:
+        """The requirements and the headline of the test days as tables; of 160 numbers only a handful by themselves."""
+        return training_summary.shown(metrics)
 
     def serving_defaults(self, folder: Path) -> Mapping[str, Any]:
         """How the policy version answers."""

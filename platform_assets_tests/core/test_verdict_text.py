@@ -35,10 +35,21 @@ def test_requirements_are_a_table_of_their_own_and_older_verdicts_have_none() ->
         {"name": "f1", "status": "inconclusive", "blocks": False, "reason": "", "value": None, "limit": 0.85},
     ]
     assert list(verdict_text.comparison_lines({**document, "requirements": required}))[3:] == [
-        "", "| requirement | judged by | demanded | status |", "|---|---:|---:|---|", "| recall | 0.9500 | 0.9800 | fail |",
+        "", "| requirement | value, or its sure bound | limit | status |", "|---|---:|---:|---|", "| recall | 0.9500 | 0.9800 | fail |",
         "| f1 |  | 0.8500 | inconclusive; does not block |", "- recall fails: look",
     ]  # fmt: skip
     assert list(verdict_text.comparison_lines(document))[3:] == ["- recall fails: look"]
+
+
+def test_the_requirements_of_an_assets_page_have_their_reasons_whatever_these_hold() -> None:
+    required = [
+        {"name": "recall", "status": "fail", "blocks": True, "reason": "3 | 9 missed", "value": 0.95, "limit": 0.98},
+        {"name": "f1", "status": "inconclusive", "blocks": False, "reason": "no class", "value": None, "limit": 0.85},
+    ]
+    assert verdict_text.requirements_table(required).splitlines()[1:] == [
+        "|---|---|---:|---:|---|", r"| recall | fail | 0.9500 | 0.9800 | 3 \| 9 missed |",
+        "| f1 | inconclusive; does not block |  | 0.8500 | no class |",
+    ]  # fmt: skip
 
 
 def test_a_verdict_from_before_clusters_had_names_counts_households() -> None:

@@ -14,6 +14,7 @@ from platform_assets.core.lake import Lake
 from platform_assets.core.registered_model import AlteredModel, RegisteredModel
 from platform_assets.core.registry import Conflict, Registry
 from platform_assets.core.tracking import Tracking
+from platform_assets.core.training_metrics import Shown
 from platform_assets.core.verdict_record import NotAsServed, OtherBaseline
 from platform_assets.core.warehouse import Warehouse
 from platform_assets.core.weekly_training import OtherTraining, PinnedOption, Trained
@@ -65,6 +66,7 @@ def test_a_trained_week_is_published_registered_and_a_version_of_its_policy(worl
     trained = world.training(times="3").produce()
     assert (trained.model_version, trained.policy_version, trained.metrics) == ("1", 1, {"number": 7.0})
     assert [(each.name, each.passed) for each in trained.outcomes] == [("is_positive", True), ("registered", True)]
+    assert trained.shown == Shown({"number": 7.0}), "of few numbers each is shown by itself"
     assert not list((world.folder / "work").iterdir()), "what a finished training leaves is removed"
 
     revision = trained.publication.revision

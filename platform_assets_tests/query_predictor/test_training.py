@@ -24,6 +24,7 @@ from platform_assets.query_predictor import (
     training_inputs,
     training_options,
     training_record,
+    training_summary,
 )
 from platform_assets.query_predictor.split_features import read_week
 from platform_assets.query_predictor.threshold import Threshold, choose
@@ -79,7 +80,7 @@ def test_a_training_leaves_a_whole_model_folder(trained: Any) -> None:
     assert set(result.epochs[0]) == {"train_loss", "val_loss"}
     assert result.metrics["val_loss"] == min(each["val_loss"] for each in result.epochs)
     assert said[0].startswith("rows: train ")
-    assert said[-2].startswith(f"requirements: {result.metrics['requirements']}; ")
+    assert said[-1].startswith(f"requirements: {result.metrics['requirements']}; ")
 
 
 def test_the_folder_says_what_training_measured(trained: Any, week: MadeUpWeek) -> None:
@@ -124,6 +125,24 @@ def test_it_learns_beats_its_baselines_and_is_judged_on_test_days(trained: Any) 
         "auc",
     ]
     assert judged.checks[1].value == metrics["test_routed_share"]
+
+
+def test_what_people_see_first_is_what_was_measured(trained: Any) -> None:
+    metrics = trained[1].metrics
+    shown = training_summary.shown(metrics)
+    assert set(shown.numbers) == set(training_summary.FOLLOWED)
+    assert {**shown.numbers, **shown.document} == metrics
+    assert [line.split(" | ")[0] for line in shown.tables["requirements"].splitlines()[2:]] == [
+        f"| {check['name']}" for check in metrics["requirement_checks"]
+    ]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.tables["summary"].splitlines()]
+    told = {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
+    assert told["recall, surely above"]["all"] == f"{metrics['test_recall_lower_bound']:.4f}"
+    assert told["AUC"]["unseen templates"] == f"{metrics['test_unseen_templates_auc']:.4f}"
+    assert told["queries"]["all"] == "2,500"
+    share = metrics["test_fingerprint_routed_share_at_models_recall"]
+    assert told["routed share"]["fingerprint at the same recall"] == f"{share:.4f}"
+    assert all(cell for row in rows for cell in row)
 
 
 def test_the_same_training_writes_the_same_bytes_wherever_it_runs(
