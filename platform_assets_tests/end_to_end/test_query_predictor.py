@@ -44,6 +44,7 @@ from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAME
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
 from platform_assets.query_predictor.labels import DROPPED, HEAVY, LIGHT
 from platform_assets.query_predictor.split_features import read_week
+from platform_assets.query_predictor.training_summary import FOLLOWED
 from platform_assets_tests.end_to_end.small_query_platform import (
     NEXT,
     SHIPPED,
@@ -358,6 +359,12 @@ def test_people_see_of_features_and_model_what_they_are_made_of(platform: QueryP
     assert trained["test_heavy"].value == 19
     assert (trained["mlflow_version"].value, trained["policy_version"].value) == ("1", 1)
     assert trained["mlflow_run"].value.endswith(platform.models["1"]["run_id"])
+    assert list(trained)[:2] == ["requirements", "summary"]
+    assert "| end_to_end_recall | fail | " in trained["requirements"].value
+    plotted = {name: trained[name].value for name in FOLLOWED}
+    metrics = json.loads(platform.lake.read_side(platform.revision(MODEL, WEEK), "metrics.json"))
+    assert {**plotted, **trained["metrics"].value} == metrics
+    assert len(trained) < 30, "all other numbers are one entry"
 
 
 def test_features_and_a_model_made_again_change_nothing(platform: QueryPlatform) -> None:

@@ -196,6 +196,9 @@ def test_a_recall_that_is_surely_too_low_rejects_and_the_verdict_is_the_same_eve
     assert required["end_to_end_recall"] == "fail"
     assert "0.98 is required: look at what was missed" in document["reasons"][0]
     assert "demo (20 rows / 10 templates)" in document["label"]
+    page = platform.instance.fetch_materializations(POLICY_VERSION, limit=1).records[0].asset_materialization
+    assert page
+    assert "| end_to_end_recall | fail | " in str(page.metadata["requirements"].value)
     assert (platform.models["1"]["stage"], platform.models["1"]["verdict"]) == ("archived", "fail")
     assert (platform.policy_versions[0].status, platform.policy_versions[0].config_defaults) == (
         "active",

@@ -96,8 +96,8 @@ def test_a_models_page_begins_with_what_is_asked_first_and_holds_the_rest_as_one
 def test_a_verdicts_page_has_a_table_of_what_is_required_where_anything_is(
     required: tuple[Requirement, ...], tmp_path: Path
 ) -> None:
-    hits = {side: {"hit": np.linspace(low, low + 0.1, 60)} for side, low in (("candidate", 0.5), ("baseline", 0.4))}
-    compared = Comparison([str(row) for row in range(60)], [f"c{row % 30}" for row in range(60)], **hits)
+    candidate, baseline = ({"hit": np.linspace(low, low + 0.1, 60)} for low in (0.5, 0.4))
+    compared = Comparison([str(row) for row in range(60)], [f"c{row % 30}" for row in range(60)], candidate, baseline)
     verdict = decide(
         compared, [Metric("hit", 0.0)], Thresholds("demo", minimum_rows=50, minimum_clusters=20), requirements=required
     )
