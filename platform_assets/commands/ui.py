@@ -22,7 +22,7 @@ from platform_assets.orchestration.resources import EMBEDDED_UI
 
 # MLflow's server would start five processes for jobs that nothing here submits, each of which imports all of it.
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-# A run that is stopped records that, and its training, which has a minute, writes a checkpoint.
+# A run that is stopped records that; its training goes on from its newest checkpoint when it is tried again.
 STOP_SECONDS = 75.0
 # Dagster's code servers only forward, and wait half a minute for their runs, to fail with a traceback then.
 CODE_SERVER_SECONDS = 20.0
@@ -39,12 +39,13 @@ def run(arguments: argparse.Namespace) -> int:
     set_up(settings)
     _refuse_taken_ports(arguments.port, *([] if settings.mlflow_tracking_uri else [int(EMBEDDED_UI.rsplit(":", 1)[1])]))
     with ui_lock(settings), embedded_server_held(settings):
+        told = listen()
         processes = [
             subprocess.Popen(command, start_new_session=True, env={**NO_JOBS, **os.environ})
             for command in commands(settings, arguments.port)
         ]
         print(f"\n{addresses(settings, arguments.port)}\n", flush=True)
-        return hold(processes)
+        return hold(processes, told)
 
 
 def addresses(settings: Settings, port: int) -> str:
@@ -74,13 +75,20 @@ def commands(settings: Settings, port: int) -> list[list[str]]:
     return [dagster, mlflow]
 
 
-def hold(processes: Sequence[subprocess.Popen]) -> int:
-    """Wait until one ends or SIGTERM or Ctrl-C comes, then stop all of them; returns the status of the one that ended, or 0."""
+def listen() -> list[int]:
+    """From here on the signals that end a program are noted in this list, and do nothing else.
+
+    No exception: a second signal, while processes are being stopped, would leave them behind.
+    """
     told: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs ignore SIGINT
-            # No exception: a second signal, while processes are being stopped, would leave them behind.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as a shell's background jobs ignore SIGINT, and nohup's SIGHUP
             signal.signal(number, lambda number, _: told.append(number))
+    return told
+
+
+def hold(processes: Sequence[subprocess.Popen], told: Sequence[int]) -> int:
+    """Wait until one ends or a signal is told, then stop all of them; returns the status of the one that ended, or 0."""
     while not told and all(process.poll() is None for process in processes):
         time.sleep(0.2)
     ended = next((process.returncode for process in processes if process.poll() is not None), 0)

@@ -59,6 +59,14 @@ def require_baseline(
         )
 
 
+def require_not_asked(why_not: Mapping[int, str], replayed_by: str) -> None:
+    """Raises OtherBaseline for a version that was passed over and can be asked; `why_not` by the version's number."""
+    if can_be_asked := sorted(version for version, reason in why_not.items() if not reason):
+        raise OtherBaseline(
+            f"the replay passed over version {can_be_asked[0]}, which can be asked here: materialise {replayed_by} of this week again"
+        )
+
+
 def require_as_served(
     versions: Iterable[PolicyVersion], compared: Mapping[str, Any], group: str, deciding: Collection[str]
 ) -> None:
@@ -88,14 +96,12 @@ def settle(known: RecordedVerdict | None, verdict: Verdict) -> Mapping[str, Any]
     """The document that stands: the one on record, or the new one. Raises Conflict when they do not say the same.
 
     The digests of what the scores were made from are no part of what is said: inputs that were published again and gave the
-    same scores change nothing. Nor are the reasons, which put into words what else is there, and beside it only whom a baseline
-    stands in for.
+    same scores change nothing.
     """
     document = json.loads(json.dumps(verdict.document()))  # as Postgres gives it back
     if known is None:
         return document
-    unsaid = {"digests": {}, "reasons": []}
-    if {**known.document, **unsaid} != {**document, **unsaid}:
+    if {**known.document, "digests": {}} != {**document, "digests": {}}:
         raise Conflict(
             f"the replay {known.replay_digest} was judged {known.outcome} before, and would be {verdict.outcome} now "
             f"({verdict.label}): a verdict is not rewritten. With the thresholds and the code of then nothing changes; "

@@ -152,8 +152,6 @@ class WeeklyReplay(ABC, Generic[Inputs]):
         version, digest = self.dataset_version, self.dataset.digest
         told = run_program(self.step, self.program, self.command_line(sides), sides, version, digest)
         summary = self.summary_of(told)
-        if sides.passed_over:
-            summary[compared.PASSED_OVER] = sides.passed_over.reason
         side_files = {name: self.output / name for name in self.beside}
         return Scored(self.output / self.scores, summary, self.judge(summary), self.code_version, side_files)
 

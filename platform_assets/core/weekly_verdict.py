@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -53,6 +53,8 @@ class Judged:
     document: Mapping[str, Any]
     version: PolicyVersion
     outcomes: Sequence[Outcome]
+    note: str = ""
+    """Why it is not the active version that was compared with, where it is not; no part of the verdict."""
 
 
 @dataclass
@@ -77,8 +79,6 @@ class WeeklyVerdict:
         candidate, baseline = (self._compared[side]["id"] for side in ("candidate", "baseline"))
         path = step.lake.fetch(self.scores, gate.scores, step.folder, verify=True)
         verdict = gate.judge(path, candidate, baseline, self.thresholds, self._digests())
-        if note := compared.reason_of(self._compared):
-            verdict = replace(verdict, reasons=(*verdict.reasons, note))
         known = verdict_record.on_record(registry.verdicts(candidate), self.evaluated, self.scores.digest)
         # Before anything is published: the lake must not show a verdict that Postgres will refuse.
         if known is None:
@@ -89,7 +89,11 @@ class WeeklyVerdict:
         model.versions(step.tracking).set_tags(version.model_version or "", verdict_record.tags(version))
         agreement = model.judge_agreement(step.tracking, step.warehouse, "registries_agree")
         outcomes = [agreement, verdict_record.judge(verdict, self._compared)]
-        return Judged(publication, path, verdict, document, version, outcomes)
+        return Judged(publication, path, verdict, document, version, outcomes, compared.reason_of(self._compared))
+
+    def why_not_asked(self, version: PolicyVersion) -> str:
+        """Why this release cannot ask a version; empty where it can, as all can that a pipeline does not speak of."""
+        return ""
 
     @property
     def _compared(self) -> Mapping[str, Any]:
@@ -98,6 +102,12 @@ class WeeklyVerdict:
     def _require_judgeable(self, versions: Sequence[PolicyVersion]) -> None:
         gate, asset = self.gate, self.scores.address.asset
         verdict_record.require_baseline(versions, self._compared, gate.model.policy, asset, gate.model.bar)
+        if compared.PASSED_OVER in self._compared:
+            # Whoever replayed may have been another release, which could not ask what this one can.
+            passed_over = self._compared[compared.PASSED_OVER]["id"]
+            verdict_record.require_not_asked(
+                {each.version: self.why_not_asked(each) for each in versions if each.id == passed_over}, asset
+            )
         verdict_record.require_as_served(versions, self._compared, gate.settings, gate.deciding)
 
     def _digests(self) -> dict[str, str]:

@@ -21,7 +21,7 @@ import dagster as dg
 from platform_assets.core.settings import STEP_PROCESS
 from platform_assets.core.step import ProgramFailed, ProgramUnavailable
 
-# A program that was told to stop writes its checkpoint first.
+# A program that was told to stop may be writing a checkpoint.
 PATIENCE_SECONDS = 60
 
 

@@ -177,7 +177,9 @@ def judged(what: "Judged", means: "Means", of: str) -> Made:
         "status": version.status,
         "thresholds": verdict.label,
         **_requirements(what.document),
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+        "reasons": dg.MetadataValue.md(
+            "\n".join(f"- {reason}" for reason in filter(None, (what.note, *verdict.reasons)))
+        ),
         "verdict_plot": image(verdict_plot(verdict, f"Version {version.version} on {of}"), "verdict"),
         "comparison": _comparison(means),
         "verdict": dg.MetadataValue.json(dict(what.document)),

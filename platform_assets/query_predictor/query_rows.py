@@ -96,6 +96,12 @@ def day_of(row: RawQuery) -> date | None:
     return created.date() if created else None
 
 
+def ended_on(row: RawQuery) -> date | None:
+    """The UTC day that a row says its query ended on; None where it says none."""
+    ended = moment(row.ended)
+    return ended.date() if ended and _is_possible(ended) else None
+
+
 def typed(row: RawQuery) -> tuple:
     """The row in the order of QUERIES. Raises Refused for the first rule it breaks."""
     if row.fault:

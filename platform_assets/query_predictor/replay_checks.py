@@ -16,7 +16,8 @@ SOURCES = (
     "replay.py", "replay_rows.py", "replay_history.py", "replay_sides.py", "replay_tables.py", "replay_summary.py", "replay_drift.py",
     "opened_model.py", "history.py", "history_snapshot.py", "history_values.py",
     "weekly_replay.py", "judgement.py", "evaluation.py", "requirements.py", "routing.py", "query_baselines.py",
-    "ranking_metrics.py", "feature_drift.py", "feature_distance.py", "template_noise.py", "split_features.py", "features.py", "threshold.py", "zero_cost.py", "onnx_model.py",
+    "ranking_metrics.py", "feature_drift.py", "feature_distance.py", "template_noise.py", "split_features.py", "features.py",
+    "threshold.py", "zero_cost.py", "onnx_model.py",
     "sql_tokens.py", "text_terms.py", "features_document.py",
 )  # fmt: skip
 CODE_VERSION = transform.code_version(*(Path(__file__).parent / name for name in SOURCES))

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from platform_assets.core import transform
@@ -195,6 +196,7 @@ def _join(parts: Sequence[Path], target: Path) -> None:
     if len(parts) == 1:
         parts[0].replace(target)
         return
+    _require_in_order(parts)
     with pq.ParquetWriter(
         target, pq.read_schema(parts[0]), compression="zstd", compression_level=COMPRESSION_LEVEL
     ) as writer:
@@ -203,6 +205,18 @@ def _join(parts: Sequence[Path], target: Path) -> None:
                 for batch in file.iter_batches(ROW_GROUP_ROWS):
                     writer.write_batch(batch)
             part.unlink()
+
+
+def _require_in_order(parts: Sequence[Path]) -> None:
+    """Raises ValueError where a part begins before the one before it ends: a day's file held queries of another day."""
+    latest = None
+    for part in parts:
+        times = pc.min_max(pq.read_table(part, columns=["createTime"])["createTime"]).as_py()
+        if latest and times["min"] and times["min"] < latest:
+            raise ValueError(
+                f"queries of {times['min']} come after those of {latest}: a labelled day holds queries of another one"
+            )
+        latest = times["max"] or latest
 
 
 def _write_inclusion(found: Inclusion, target: Path) -> None:

@@ -76,7 +76,12 @@ def _rows(model_input: Any) -> list[dict[str, Any]]:
 
     if hasattr(model_input, "to_dict"):
         model_input = model_input.to_dict(orient="records")
-    rows = [model_input] if isinstance(model_input, dict) else list(np.atleast_1d(model_input))
+    is_many = isinstance(model_input, list | tuple | np.ndarray)
+    rows = (
+        list(np.atleast_1d(model_input) if isinstance(model_input, np.ndarray) else model_input)
+        if is_many
+        else [model_input]
+    )
     if not all(isinstance(row, dict) for row in rows):
         raise QueryError('inputs must be a list of queries such as {"query": "SELECT ...", "user": "ann"}')
     found = [{name: _plain(value) for name, value in row.items()} for row in rows]

@@ -1,9 +1,11 @@
 """Trino's log as JSON lines: what the HTTP event listener posts when a query has completed, one event a line.
 
 Events of queries created and of splits are none of a query's end and are passed over. A line that tells no time of its own (cut off,
-no JSON, another kind of event) belongs to the day of the line before it, and at the beginning of a file to that of the first line that
-tells one: events are written as queries end, so that what breaks today is quarantined today. Files may be packed (.gz). A day reads
-every file, streamed: keep old ones elsewhere. What makes a row valid does not belong here.
+no JSON, another kind of event) belongs to the day on which the query of the line before it ended, as lines are written when queries
+end: what breaks today is quarantined today. At the beginning of a file the first line with a time decides, and where none has one the
+file before it, by name; what comes before the calendar is its first day's. A file that begins with more than MOST_WAITING such lines
+is no log, and refused. Files may be packed (.gz). A day reads every file, streamed: keep old ones elsewhere. What makes a row valid
+does not belong here.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from platform_assets.query_predictor.query_rows import RawQuery, day_of
+from platform_assets.query_predictor.query_rows import RawQuery, day_of, ended_on
 from platform_assets.query_predictor.sources import LogFile, SourceError
 
 # A longer line is not held in memory; Trino's own limit of a text is a million characters.
@@ -29,8 +31,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 # What is fetched at once: few requests, little memory.
 _CHUNK_BYTES = 4 * 1024 * 1024
 _SHOWN = 200
-# Lines at the beginning of a file that wait for the first one with a time.
-_MOST_WAITING = 10_000
+# They are held in memory, in part, until the first one with a time.
+MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class JsonLinesSource:
     files: Sequence[LogFile]
 
     def read(self, day: date, strays: bool = False) -> Iterator[list[RawQuery]]:
-        """See `sources.Source`; every row is of some day. Raises SourceError for a file that cannot be unpacked, or that is no log."""
+        """See `sources.Source`. Raises SourceError for a file that cannot be unpacked, or that is no log."""
+        asked = _Asked(day, strays)
         for file in self.files:
             try:
                 with _unpacked(file) as content:
-                    yield from _of_day(_batches(content, file.last_name), day, file.name)
+                    yield from asked.rows(_batches(content, file.last_name), file.name)
             except (OSError, EOFError, zlib.error) as error:
                 raise SourceError(
                     f"{file.name} cannot be read ({error}): it is damaged or cut short; replace it"
@@ -62,27 +65,45 @@ def _unpacked(file: LogFile) -> Iterator[io.BufferedIOBase]:
             yield packed
 
 
-def _of_day(batches: Iterator[list[RawQuery]], day: date, name: str) -> Iterator[list[RawQuery]]:
-    near, waiting = None, list[RawQuery]()
-    for batch in batches:
-        found = []
-        for row in batch:
-            near = day_of(row) or near
-            waiting.append(row)
-            if near is None:
-                continue
-            if near == day:
-                found += waiting
-            waiting.clear()
-        if found:
-            yield found
-        if len(waiting) > _MOST_WAITING:
-            break
-    if waiting:
-        raise SourceError(
-            f"{name} is no log of completed queries: none of its first {len(waiting):,} lines tells when a query was created "
-            f"({waiting[0].fault or 'no createTime and no queryId that begins with it'}); take it away, or replace it"
-        )
+class _Asked:
+    """The rows of a day, file after file. `_near` is the day of the newest line that has a time."""
+
+    def __init__(self, day: date, strays: bool) -> None:
+        self._day, self._strays = day, strays
+        self._near: date | None = None
+
+    def rows(self, batches: Iterator[list[RawQuery]], name: str) -> Iterator[list[RawQuery]]:
+        """Those of one file. Raises SourceError for one that is no log."""
+        near, waiting = None, list[RawQuery]()
+        for batch in batches:
+            found = []
+            for row in batch:
+                if own := day_of(row):
+                    near = ended_on(row) or own
+                    found += [*(waiting if self._is_asked(near) else ()), *([row] if own == self._day else ())]
+                    waiting.clear()
+                elif near is None:
+                    waiting.append(row)
+                elif self._is_asked(near):
+                    found.append(row)
+            if found:
+                yield found
+            if len(waiting) > MOST_WAITING:
+                raise SourceError(_no_log(name, waiting))
+        self._near = near or self._near
+        if waiting and self._is_asked(self._near):
+            yield waiting
+
+    def _is_asked(self, near: date | None) -> bool:
+        return near == self._day or (self._strays and (near is None or near < self._day))
+
+
+def _no_log(name: str, waiting: Sequence[RawQuery]) -> str:
+    why = waiting[0].fault or "no createTime, and no queryId that begins with one"
+    return (
+        f"{name} is no log of completed queries: none of its first {len(waiting):,} lines tells when a query was created ({why}); "
+        "take it away, or replace it"
+    )
 
 
 def _batches(content: io.BufferedIOBase, name: str) -> Iterator[list[RawQuery]]:

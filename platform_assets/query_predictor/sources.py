@@ -3,7 +3,7 @@
 `*.parquet` and `*.jsonl` (or `*.jsonl.gz`), as a path, a glob or a folder of them, or as s3://bucket/key or s3://bucket/prefix; or
 postgresql://user@host/database/table. Endpoint and credentials of S3 come from the AWS_* environment.
 An adapter gives every row of the day, also those that break a rule, and with `strays` those that nothing gives to a day: one day of a
-calendar must ask for them, so that they are quarantined somewhere. Of JSON lines there are none (`source_json_lines`). What makes a row valid does not belong here
+calendar must ask for them, so that they are quarantined somewhere. Lines of JSON have a day by those beside them. What makes a row valid does not belong here
 (`query_rows`).
 """
 

@@ -76,4 +76,4 @@ def _nothing(reason: str, week: str | None = None) -> Compared:
     """Urgent, for people, where there is a model and nothing is known of how far the week is from it."""
     urgent = reason if week else ""
     document = {"against": week, "beyond": [], "is_beyond_limit": False, "reason": reason, "urgent": urgent}
-    return Compared(Outcome(feature_drift.NAME, week is None, reason, {"beyond": 0}, True), document)
+    return Compared(Outcome(feature_drift.NAME, week is None, reason, {}, True), document)

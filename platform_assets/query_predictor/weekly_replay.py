@@ -18,6 +18,7 @@ from platform_assets.core.compared import Sides
 from platform_assets.core.folders import fetch_folder
 from platform_assets.core.lake import Revision
 from platform_assets.core.quality import Outcome
+from platform_assets.core.registry import PolicyVersion
 from platform_assets.core.replay_record import Means
 from platform_assets.core.tracking import DatasetReference
 from platform_assets.query_predictor import judgement, opened_model, registration, replay, replay_checks, zero_cost
@@ -64,8 +65,6 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
 
     recorded, code_version = Recorded, replay_checks.CODE_VERSION
     program, scores, beside = replay.PROGRAM, replay.SCORES, (replay.SUMMARY,)
-    _active: Path | None = None
-    """Folder of the active version's model, where it is one, and is asked."""
 
     @property
     def dataset(self) -> DatasetReference:
@@ -76,12 +75,9 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
     def sides(self) -> Sides:
         """With the rule in place of an active version of another table of features: no release after its own can ask it."""
         found = super().sides()
-        version, scratch = found.baseline.model_version, self.step.folder / "baseline"
-        if version is None:
+        if found.baseline.model_version is None:
             return found
-        self._active = registration.MODEL.fetch_model(self.step.tracking, version, scratch)
-        if reason := opened_model.of_other_features(self._active):
-            self._active = None
+        if reason := opened_model.of_other_features(self._model_of(found.baseline, "active")):
             found = compared.pass_over(found, self.step.warehouse, registration.MODEL, reason)
             self.step.say(compared.reason_of(found.document()))
         return found
@@ -98,8 +94,15 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
         return {
             **{name: str(fetch_folder(lake, revision, folder / name)) for name, revision in read.items()},
             "zero_cost": str(lake.fetch(inputs.zero_cost, zero_cost.NAME, folder / "fetched")),
-            "baseline": str(self._active or replay.RULE),
+            "baseline": str(self._model_of(sides.baseline, "baseline"))
+            if sides.baseline.model_version
+            else replay.RULE,
         }
+
+    def _model_of(self, version: PolicyVersion, folder: str) -> Path:
+        return registration.MODEL.fetch_model(
+            self.step.tracking, version.model_version or "", self.step.folder / folder
+        )
 
     def summary_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Raises ValueError for features that say they are of another week."""

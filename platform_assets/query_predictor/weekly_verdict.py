@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from platform_assets.core import weekly_verdict
+from platform_assets.core.registry import PolicyVersion
 from platform_assets.core.weekly_verdict import Gate
-from platform_assets.query_predictor import judgement, registration, replay
+from platform_assets.query_predictor import judgement, opened_model, registration, replay
 from platform_assets.query_predictor.model_files import PREDICTION
 
 
@@ -14,3 +15,12 @@ class WeeklyVerdict(weekly_verdict.WeeklyVerdict):
     gate = Gate(
         registration.MODEL, replay.SCORES, judgement.judge, judgement.CODE_VERSION, "prediction", frozenset(PREDICTION)
     )
+
+    def why_not_asked(self, version: PolicyVersion) -> str:
+        """For its table of features, if for anything: the rule, version 0, needs no model."""
+        if version.model_version is None:
+            return ""
+        folder = self.step.folder / "passed_over"
+        return opened_model.of_other_features(
+            registration.MODEL.fetch_model(self.step.tracking, version.model_version, folder)
+        )

@@ -21,7 +21,8 @@ HOLDER = """
 import subprocess, sys
 from platform_assets.commands import ui
 ui.CODE_SERVER_SECONDS, ui.STOP_SECONDS = map(float, sys.argv[1:3])
-sys.exit(ui.hold([subprocess.Popen([sys.executable, *sys.argv[3:]], start_new_session=True)]))
+told = ui.listen()
+sys.exit(ui.hold([subprocess.Popen([sys.executable, *sys.argv[3:]], start_new_session=True)], told))
 """
 LEADER = """
 import os, pathlib, subprocess, sys, time
@@ -79,7 +80,7 @@ def running(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_what_a_process_started_may_finish_although_the_process_itself_is_over(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -21,6 +21,7 @@ from platform_assets.core.gate import decide
 from platform_assets.core.lake import Address, Lake, Lineage, Revision
 from platform_assets.core.quality import Outcome
 from platform_assets.core.registered_model import RegisteredModel
+from platform_assets.core.registry import PolicyVersion
 from platform_assets.core.replay_record import Means, Recorded
 from platform_assets.core.step import Step
 from platform_assets.core.tracking import DatasetReference, Tracking
@@ -279,6 +280,9 @@ def weekly_verdict(made: RegisteredModel) -> type[WeeklyVerdict]:
 
     class Judgement(WeeklyVerdict):
         gate = Gate(made, SCORES, judge, "1", "answers", {"dtype"})
+
+        def why_not_asked(self, version: PolicyVersion) -> str:
+            return "was made up otherwise"
 
     return Judgement
 

@@ -125,13 +125,13 @@ def test_an_active_version_that_nobody_can_ask_gives_way_to_version_0_wherever_i
     replayed = world.replay(model, unaskable=OTHER).produce()
     details = replayed.publication.revision.lineage.details
     assert [details[side]["version"] for side in ("candidate", "baseline", "passed_over")] == [2, 0, 1]
-    assert details["passed_over"]["reason"] == details["summary"]["passed_over"] == TOLD
+    assert details["passed_over"]["reason"] == TOLD
     assert world.replayed[0]["--baseline"] == "0"
     assert [row[:3] for row in world.replays()] == [(2, 0, "completed")]
     assert world.tracking.client.get_run(replayed.run.run_id).data.tags["baseline_version"] == "0"
 
     judged = world.verdict(replayed.publication.revision).produce()
-    assert judged.verdict.reasons[-1] == judged.document["reasons"][-1] == TOLD
+    assert judged.note == TOLD
     assert judged.outcomes[-1].reason.endswith(f"; {TOLD}")
     assert judged.publication.revision.lineage.details["passed_over"] == details["passed_over"]
     statuses = [each.status for each in Registry(world.warehouse).versions(world.model.policy)]
@@ -174,7 +174,18 @@ def test_a_verdict_on_record_stands_when_its_baseline_comes_to_stand_in_for_anot
     assert replayed.lineage.details["passed_over"]["version"] == 2
     again = world.verdict(replayed).produce()
     assert again.document == before.document
-    assert again.verdict.reasons[-1].startswith("the active version 2 cannot be asked")
+    assert (before.note, again.note[:38]) == ("", "the active version 2 cannot be asked, ")
+
+
+def test_a_version_that_can_be_asked_by_now_is_not_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that could not ask it replayed, and one that can is to judge."""
+    replayed = world.replay(trained(world, active="2"), unaskable=OTHER).produce().publication.revision
+    judging = world.verdict(replayed)
+    monkeypatch.setattr(type(judging), "why_not_asked", lambda self, version: "")
+    said = "passed over version 1, which can be asked here: materialise .* of this week again"
+    with pytest.raises(OtherBaseline, match=said):
+        judging.produce()
+    assert world.lake.current(judging.address) is None
 
 
 def _fail(module: str, words: Any) -> Any:

@@ -98,7 +98,9 @@ def test_the_outcome_warns_and_names_the_features_and_never_blocks() -> None:
     said = f"12 features of texts and sessions beyond their limits, {MOST_BEYOND} allowed, and 1 of history, {MOST_HISTORY_BEYOND} allowed: "
     assert moved.reason.startswith(f"{said}{drift.beyond[0]}, ")
     assert moved.reason.endswith(f", {drift.beyond[9]}, ...")
-    assert moved.metadata == {"beyond": 13, "allowed": MOST_BEYOND, "of_history": 1}
+    assert moved.metadata == {
+        "beyond_of_texts": 12, "allowed_of_texts": MOST_BEYOND, "beyond_of_history": 1, "allowed_of_history": MOST_HISTORY_BEYOND,
+    }  # fmt: skip
     still = judge(compare(split(queries(3_000, 1)), [split(queries(1_000, 2))]))
     assert (still.passed, still.warning) == (True, True)
     assert still.reason.endswith(f", and 0 of history, {MOST_HISTORY_BEYOND} allowed: none")

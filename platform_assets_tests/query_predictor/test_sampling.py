@@ -187,6 +187,9 @@ def test_days_drawn_one_after_the_other_are_as_if_drawn_together(
         assert len(list(sampling._groups(train))) == count
     _, apart = draw(tmp_path / "apart", days)
     assert apart == together
+    swapped = dict(zip(days, [days[day] for day in reversed(days)], strict=True))
+    with pytest.raises(ValueError, match="a labelled day holds queries of another one"):
+        draw(tmp_path / "swapped", swapped)
     assert {path.name for path in (tmp_path / "apart" / "out").iterdir()} == {
         "train.parquet", "validation.parquet", "test.parquet", "sampling.json",
     }  # fmt: skip

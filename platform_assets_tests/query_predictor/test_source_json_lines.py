@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from platform_assets.query_predictor import extraction, source_json_lines
+from platform_assets.query_predictor import query_rows, source_json_lines
 from platform_assets.query_predictor.query_rows import RULES
-from platform_assets.query_predictor.sources import SourceError
+from platform_assets.query_predictor.sources import SourceError, open_source
 from platform_assets_tests.query_predictor.query_samples import DAY, completed_event
-from platform_assets_tests.query_predictor.source_days import EXPECTED, extract, json_lines
+from platform_assets_tests.query_predictor.source_days import EXPECTED, Row, extract, json_lines
 
+NEXT, LATER = (DAY + timedelta(days=number) for number in (1, 2))
 BROKEN = [
     b"{", b"[1]", b'"x"', b"\xff", b"{}", b'{"metadata": null}', b'{"metadata": {"queryId": null}}', b'{"taskId": 1}',
     completed_event(metadata__queryId="x", createTime=None),
@@ -25,30 +26,47 @@ BROKEN = [
 ]  # fmt: skip
 
 
-def test_a_line_without_a_time_is_of_the_day_of_the_line_before_it(tmp_path: Path) -> None:
-    times = {"createTime": "2026-01-07T12:00:00Z", "endTime": "2026-01-07T12:00:09Z"}
-    later = completed_event(metadata__queryId="20260107_120000_00001_abcde", **times)
-    lines = [*BROKEN, completed_event(), *BROKEN, later, *BROKEN[:3]]
+def at(day: date, ended: date | None = None) -> Row:
+    return completed_event(
+        metadata__queryId=f"{day:%Y%m%d}_120000_0000{2 if ended else 1}_abcde",
+        createTime=f"{day}T12:00:00Z",
+        endTime=f"{ended or day}T12:00:09Z",
+    )
+
+
+def test_a_line_without_a_time_is_of_the_day_on_which_the_query_before_it_ended(tmp_path: Path) -> None:
+    lines = [*BROKEN, at(DAY), *BROKEN, at(LATER), *BROKEN[:3], at(DAY, ended=NEXT), *BROKEN[:2]]
     source = json_lines(tmp_path / "log.jsonl", lines)
-    for day, expected in ((DAY, 2 * len(BROKEN)), (date(2026, 1, 6), 0), (date(2026, 1, 7), 3)):
-        found, queries, quarantined = extract(source, tmp_path, day, strays=True)
-        assert (len(queries), len(quarantined)) == (bool(expected), expected), (day, quarantined)
-        assert extraction.rows_reconcile(found).passed
-    assert {row["rule"] for row in quarantined} == {"unreadable_row"}
+    read = 0
+    for day, kept, refused in ((DAY, 2, 2 * len(BROKEN)), (NEXT, 0, 2), (LATER, 1, 3)):
+        found, queries, quarantined = extract(source, tmp_path, day)
+        assert (len(queries) + found.copies, len(quarantined)) == (kept, refused), (day, quarantined)
+        assert {row["rule"] for row in quarantined} >= {"unreadable_row"}
+        read += found.rows_read
+    assert read == len(lines)
 
 
-def test_a_file_in_which_no_line_tells_a_time_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_a_time_goes_with_the_one_before_it_and_what_precedes_the_calendar_with_its_first_day(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "log"
     log.mkdir()
-    json_lines(log / "good.jsonl", [completed_event()])
-    json_lines(log / "torn.jsonl", BROKEN)
-    with pytest.raises(SourceError, match=r"torn.jsonl is no log .* first 10 lines .*torn.jsonl, line 1.*replace it"):
-        extract(str(log), tmp_path)
-    monkeypatch.setattr(source_json_lines, "_MOST_WAITING", 3)
+    json_lines(log / "a.jsonl", BROKEN[:1])
+    json_lines(log / "b.jsonl", [at(date(1970, 1, 1)), *BROKEN[:3]])
+    json_lines(log / "c.jsonl", [at(NEXT)])
+    json_lines(log / "d.jsonl", BROKEN[:5])
+    read = {day: extract(str(log), tmp_path, day, strays=day == DAY)[0].rows_read for day in (DAY, NEXT, LATER)}
+    assert read == {DAY: 1 + 3, NEXT: 1 + 5, LATER: 0}
+
+
+def test_a_file_that_begins_with_many_lines_without_a_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_json_lines, "MOST_WAITING", 3)
     monkeypatch.setattr(source_json_lines, "_BATCH_ROWS", 2)
-    json_lines(log / "torn.jsonl", [*BROKEN, completed_event()])
-    with pytest.raises(SourceError, match="first 4 lines"):
-        extract(str(log), tmp_path)
+    source = json_lines(tmp_path / "torn.jsonl", [*BROKEN, at(DAY)])
+    with pytest.raises(SourceError, match=r"torn.jsonl is no log .* first 4 lines .*torn.jsonl, line 1.*replace it"):
+        extract(source, tmp_path)
 
 
 def test_events_that_complete_no_query_are_passed_over(tmp_path: Path) -> None:
@@ -100,11 +118,13 @@ def test_whatever_lines_hold_every_row_is_somewhere(tmp_path: Path, drawn: list[
         item.replace(b"\n", b" ") if isinstance(item, bytes) else completed_event(**{item[0]: item[1]})
         for item in drawn
     ]
-    found, queries, quarantined = extract(
-        json_lines(tmp_path / "log.jsonl", [completed_event(), *lines]), tmp_path, strays=True
-    )
+    source = json_lines(tmp_path / "log.jsonl", [completed_event(), *lines])
+    _, queries, quarantined = extract(source, tmp_path)
     assert EXPECTED in queries
-    assert found.rows_read == len(queries) + len(quarantined) + found.copies
     for row in quarantined:
         assert row["rule"] in RULES
         json.loads(row["row"])
+    written = [line for line in Path(source).read_bytes().split(b"\n") if line.strip()]
+    rows = [source_json_lines._raw_query(line, "") for line in written]
+    days = {found for row in rows if row for found in (query_rows.day_of(row), query_rows.ended_on(row)) if found}
+    assert sum(len(batch) for day in days for batch in open_source(source).read(day)) == len(written)
