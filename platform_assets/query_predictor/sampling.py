@@ -211,7 +211,7 @@ def _require_in_order(parts: Sequence[Path]) -> None:
     """Raises ValueError where a part begins before the one before it ends: a day's file held queries of another day."""
     latest = None
     for part in parts:
-        times = pc.min_max(pq.read_table(part, columns=["createTime"])["createTime"]).as_py()
+        times = pc.call_function("min_max", [pq.read_table(part, columns=["createTime"])["createTime"]]).as_py()
         if latest and times["min"] and times["min"] < latest:
             raise ValueError(
                 f"queries of {times['min']} come after those of {latest}: a labelled day holds queries of another one"
