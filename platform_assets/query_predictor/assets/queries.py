@@ -151,6 +151,6 @@ _QUERIES_DESCRIPTION = """One UTC day of queries by the time they were created, 
 id: text, user, source, catalog, schema, client, type, state, error, CPU seconds, peak memory, creation, end, hash of the text.
 A day without queries is published with 0 rows. Exact copies are left out and counted."""
 _QUARANTINE_DESCRIPTION = """The rows of the day that broke a rule, as JSON, each with the rule's id, what was wrong and what to do.
-A line of JSON that tells no time is of the day of the line before it; rows of Parquet or of a table that tell none are those of the
-calendar's first day. Rows of the source = rows of `query_predictor/queries` + rows
+A line of JSON that tells no time is of the day on which the query of the line before it ended; rows of Parquet or of a table that
+tell none are those of the calendar's first day. Rows of the source = rows of `query_predictor/queries` + rows
 here + exact copies."""
