@@ -103,7 +103,16 @@ def late(deployment: Deployment, broken: str) -> Late:
 
 
 @pytest.fixture(scope="module")
-def mended(deployment: Deployment, late: Late) -> None:
+def followed(deployment: Deployment, late: Late) -> None:
+    """Everything that the late plan brought about is over; a check whose run goes on is neither passed nor failed."""
+    deployment.wait_for(
+        "the late plan in its dataset", lambda: late.plan_id in _plans(deployment, FIRST_WEEK), PATIENCE_SECONDS
+    )
+    ui_requests.wait_until_nothing_is_requested(deployment)
+
+
+@pytest.fixture(scope="module")
+def mended(deployment: Deployment, followed: None) -> None:
     """The broken events are deleted in Postgres; nothing else is done by hand."""
     with psycopg.connect(deployment.source_url) as connection:
         connection.execute("DELETE FROM exp.events WHERE event_type = 'plan_dreamt'")
@@ -157,25 +166,9 @@ def test_the_page_of_a_partition_shows_its_metadata(window: browser.Window, late
     window.expect_health()
 
 
-def test_the_page_of_a_failed_check_says_of_which_day_and_why(
-    deployment: Deployment, window: browser.Window, late: Late, tmp_path: Path
-) -> None:
-    # The late day is extracted again meanwhile: until its run is over, its check is neither passed nor failed.
-    deployment.wait_for("every run's end", deployment.runs_are_over, PATIENCE_SECONDS)
-    browser.open_check(window, "planner/events", "quarantine_share", BROKEN_DAY, "Failed", "Failed (1)", "Passed (13)")
-    browser.expect(window.page.get_by_text("events refused by a rule: 400 of")).to_contain_text("limit 5.00%")
-    window.screenshot(tmp_path / "failed_check.png")
-    browser.open_check(window, "planner/events", "unique_event_ids", BROKEN_DAY, "Passed", "Passed (14)")
-    window.expect_health()
-
-
 def test_a_late_event_reaches_its_week_and_nothing_else_and_the_blocked_week_is_not_built(
-    deployment: Deployment, late: Late
+    deployment: Deployment, late: Late, followed: None
 ) -> None:
-    deployment.wait_for(
-        "the late plan in its dataset", lambda: late.plan_id in _plans(deployment, FIRST_WEEK), PATIENCE_SECONDS
-    )
-    ui_requests.wait_until_nothing_is_requested(deployment)
     changed = deployment.materializations(*ALL) - late.before
     day = LATE_DAY.isoformat()
     assert dict(changed) == {
@@ -186,6 +179,16 @@ def test_a_late_event_reaches_its_week_and_nothing_else_and_the_blocked_week_is_
     }
     assert _plans(deployment, FIRST_WEEK) == late.plans | {late.plan_id}
     assert ui_requests.partition_statuses(deployment, DATASET) == {FIRST_WEEK: "MATERIALIZED", SECOND_WEEK: "FAILED"}
+
+
+def test_the_page_of_a_failed_check_says_of_which_day_and_why(
+    window: browser.Window, followed: None, tmp_path: Path
+) -> None:
+    browser.open_check(window, "planner/events", "quarantine_share", BROKEN_DAY, "Failed", "Failed (1)", "Passed (13)")
+    browser.expect(window.page.get_by_text("events refused by a rule: 400 of")).to_contain_text("limit 5.00%")
+    window.screenshot(tmp_path / "failed_check.png")
+    browser.open_check(window, "planner/events", "unique_event_ids", BROKEN_DAY, "Passed", "Passed (14)")
+    window.expect_health()
 
 
 def test_a_mended_day_is_extracted_and_enriched_again_and_its_week_follows(
