@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pydantic
 
-from platform_assets.core.lake import Address, Lake, Revision
+from platform_assets.core.lake import Lake, Revision
 from platform_assets.core.revision import Input
 from platform_assets.core.settings import SettingError, Settings
 from platform_assets.orchestration import checks, partitions, upstream
+from platform_assets.orchestration.weekly_assets import address as address
 from platform_assets.query_predictor import configuration
 from platform_assets.query_predictor.configuration import ConfigurationError
 from platform_assets.query_predictor.documented_keys import Configuration
@@ -121,11 +122,6 @@ def labelling_rules(configured: Configuration) -> dict[str, Any]:
     """What decides on a query's label and on whether it is dropped, as a labelled day's manifest holds it."""
     rules = configuration.to_mapping(configured)["data_loading"]
     return {name: value for name, value in rules.items() if name not in ("start_date", "end_date")}
-
-
-def address(asset: dg.AssetKey, partition: str) -> Address:
-    """Where a partition of an asset lies in the lake."""
-    return Address(asset.to_user_string(), partition)
 
 
 class PublishedDays:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from platform_assets.core.lake import Address, Lake, Revision
+from platform_assets.core.lake import Lake, Revision
 from platform_assets.core.settings import Settings
 from platform_assets.orchestration import checks, partitions, upstream
+from platform_assets.orchestration.weekly_assets import address as address
 from platform_assets.world_model import splits
 from platform_assets.world_model.splits import Split
 
@@ -62,11 +63,6 @@ def raw_data_errors() -> Iterator[None]:
         yield
     except RawDataError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
-
-
-def address(asset: dg.AssetKey, partition: str) -> Address:
-    """Where a partition of an asset lies in the lake."""
-    return Address(asset.to_user_string(), partition)
 
 
 def published(lake: Lake, asset: dg.AssetKey, keys: Iterable[str]) -> dict[str, Revision]:
