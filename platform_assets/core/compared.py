@@ -1,9 +1,9 @@
 """The two policy versions that a replay compares: the one that a published model is, and the one that is active.
 
-A release may be unable to ask the active one, where that needs other features than it makes. Version 0 is compared with in its place
-then: or every replay would be refused, and with them the only way to another active version. A version whose files are broken, or
-of a form that this release does not read, stops the replay all the same. What does not belong here: replaying
-and telling whether a version can be asked (a pipeline's business), what is recorded of it (`core.replay_record`).
+A release may be unable to ask the active one, where that needs other features than it makes or is written in another form. Version 0
+is compared with in its place then: or every replay would be refused, and with them the only way to another active version. A version
+whose files are broken stops the replay all the same. What does not belong here: replaying and telling whether a version can be
+asked (a pipeline's business), what is recorded of it (`core.replay_record`).
 """
 
 from __future__ import annotations

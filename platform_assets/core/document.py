@@ -17,11 +17,13 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def read_versioned(
-    path: Path, version: int, *, noun: str, program: str, error: type[Exception], again: str = "train it again"
+    path: Path, version: int, *, noun: str, program: str, error: type[Exception], again: str = "train it again",
+    of_another_release: type[Exception] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What a document says whose `version` must be this one; raises `error`.
 
     `noun` is what the folder holds that the document lies in, `program` what writes such folders, `again` how to have it written.
+    `of_another_release` is raised for another version, for those whom that does not stop; else `error` is.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -34,7 +36,7 @@ def read_versioned(
     except ValueError as reason:
         raise error(f"{path} cannot be read ({reason}): copy it again, or {again}") from None
     if document.get("version") != version:
-        raise error(
+        raise (of_another_release or error)(
             f"{path.parent} has version {document.get('version')} of a {noun}, this code reads {version}: {again}"
         )
     return document

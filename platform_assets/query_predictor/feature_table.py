@@ -9,13 +9,16 @@ import sys
 from collections.abc import Sequence
 from itertools import groupby
 
-from platform_assets.query_predictor.features import BASE_FEATURES, HISTORICAL_FEATURES, Feature
+from platform_assets.query_predictor.features import BASE_FEATURES, DEFINITIONS_VERSION, HISTORICAL_FEATURES, Feature
 
-_HEAD = """# Features of the query predictor
+_HEAD = f"""# Features of the query predictor
 
 One table that code, tests and this page share (`platform_assets/query_predictor/features.py`); written by
 `python -m platform_assets.query_predictor.feature_table`. Missing is NaN. A text that is not parsed has what tokens tell, and NaN in
 what only a syntax tree can tell. Behind these columns come the TF-IDF weights of the vocabulary's terms.
+
+This is version {DEFINITIONS_VERSION} of the definitions. Weeks of features and models say theirs; those of another version are refused, with the remedy, and
+an active model of another version gives way to the rule in replays until a newer one is active.
 """
 
 

@@ -1,4 +1,4 @@
-"""The document that says of a folder of features what its columns are called, and which week it is of.
+"""The document that says of a folder of features what its columns are called and mean, and which week it is of.
 
 Arrays say neither: numbers of another release are as many and as wide, and a week whose newest days had no query looks like the
 week before it. What does not belong here: the arrays (`split_features`), how they are made (`feature_sets`).
@@ -6,13 +6,14 @@ week before it. What does not belong here: the arrays (`split_features`), how th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from platform_assets.core.document import read_versioned, write_json
 from platform_assets.core.folders import remedy
-from platform_assets.query_predictor.features import BASE_NAMES, HISTORICAL_NAMES
+from platform_assets.query_predictor.features import BASE_NAMES, DEFINITIONS_VERSION, HISTORICAL_NAMES
 
 NAME = "features.json"
 VERSION = 1
@@ -27,7 +28,17 @@ class FeaturesError(ValueError):
 
 def write(folder: Path, week: date) -> None:
     """Of the numbers as this release makes them; `week` is the week's Monday."""
-    write_json(folder / NAME, {"version": VERSION, "week": week.isoformat(), "numbers": list(NUMBERS)})
+    write_json(folder / NAME, {"version": VERSION, "week": week.isoformat(), **columns()})
+
+
+def columns() -> dict[str, Any]:
+    """What a document says of this release's features."""
+    return {"numbers": list(NUMBERS), "definitions_version": DEFINITIONS_VERSION}
+
+
+def are_this_releases(document: Mapping[str, Any]) -> bool:
+    """Whether what a document says of features is what `columns` says. One that says nothing is of a release that had others."""
+    return all(document.get(name) == value for name, value in columns().items())
 
 
 def read(folder: Path) -> date:
@@ -42,12 +53,15 @@ def read(folder: Path) -> date:
             raise ValueError(f"{week} is no Monday")
     except (KeyError, TypeError, ValueError) as error:
         raise FeaturesError(f"{path} cannot be read ({error!r}): {remedy(path, ASSET)}") from None
-    if numbers != list(NUMBERS):
-        raise FeaturesError(f"{path} is of a release with other features ({_difference(numbers)}): {again}")
+    if not are_this_releases(document):
+        difference = _difference(numbers, document.get("definitions_version"))
+        raise FeaturesError(f"{path} is of a release with other features ({difference}): {again}")
     return week
 
 
-def _difference(numbers: Sequence[str]) -> str:
+def _difference(numbers: Sequence[str], version: object) -> str:
+    if numbers == list(NUMBERS):
+        return f"of the same names, by version {version} of their definitions instead of {DEFINITIONS_VERSION}"
     lacks = [name for name in NUMBERS if name not in numbers]
     has = [name for name in numbers if name not in NUMBERS]
     said = [f"{word} {_some(names)}" for word, names in (("without", lacks), ("with", has)) if names]

@@ -22,9 +22,13 @@ class ModelError(ValueError):
     """A folder that holds no whole query predictor; the message names the remedy."""
 
 
+class OtherRelease(ModelError):
+    """A folder that another release wrote in a form of its own."""
+
+
 def read_config(folder: Path) -> dict[str, Any]:
-    """What config.json says; raises ModelError."""
+    """What config.json says; raises ModelError, and of its kind OtherRelease."""
     return read_versioned(
         Path(folder) / CONFIG, VERSION, noun="query predictor", program="platform_assets.query_predictor.training",
-        error=ModelError,
+        error=ModelError, of_another_release=OtherRelease,
     )  # fmt: skip

@@ -10,9 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from platform_assets.query_predictor import onnx_model, text_terms, zero_cost
+from platform_assets.query_predictor import features_document, onnx_model, text_terms, zero_cost
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot
-from platform_assets.query_predictor.model_files import PREDICTION, ModelError, read_config
+from platform_assets.query_predictor.model_files import PREDICTION, ModelError, OtherRelease, read_config
 from platform_assets.query_predictor.onnx_model import OnnxModel
 from platform_assets.query_predictor.split_features import HISTORY, NUMBERS
 from platform_assets.query_predictor.text_terms import TermWeights
@@ -34,8 +34,8 @@ class OpenedModel:
 
     @classmethod
     def open(cls, folder: Path) -> OpenedModel:
-        """Raises ModelError for a folder that is not whole, or of another table of features."""
-        if reason := of_other_features(folder):
+        """Raises ModelError for a folder that is not whole, or of a release with other features or another form of models."""
+        if reason := of_another_release(folder):
             raise ModelError(f"{folder} {reason}: train it again")
         config = read_config(folder)
         try:
@@ -62,10 +62,15 @@ class OpenedModel:
         return {**{name: self.config[name] for name in PREDICTION}, "threshold": self.threshold.value}
 
 
-def of_other_features(folder: Path) -> str:
-    """Why no model of this folder can be asked by this release, where that is for its table of features; else nothing.
+def of_another_release(folder: Path) -> str:
+    """Why no model of this folder can be asked by this release, where that is for the release that trained it; else nothing.
 
-    Raises ModelError for a folder that is no model's. One that does not say its features is of a release that had others.
+    Raises ModelError for a folder that is no model's.
     """
-    is_other = read_config(folder).get("numbers") != list(NUMBERS)
-    return "was trained on other features than this release makes" if is_other else ""
+    try:
+        config = read_config(folder)
+    except OtherRelease:
+        return "is of a release that writes its models in another form"
+    if features_document.are_this_releases(config):
+        return ""
+    return "was trained on other features than this release makes"

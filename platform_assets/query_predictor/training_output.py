@@ -18,6 +18,7 @@ from platform_assets.core.training_metrics import METRICS, UNTUNED
 from platform_assets.query_predictor import (
     classifier,
     cross_validation,
+    features_document,
     model_plots,
     onnx_model,
     query_baselines,
@@ -30,7 +31,7 @@ from platform_assets.query_predictor.cross_validation import Fold
 from platform_assets.query_predictor.evaluation import Evaluation
 from platform_assets.query_predictor.model_files import BOOSTER, CONFIG, EVALUATION, VERSION
 from platform_assets.query_predictor.requirements import Judgement
-from platform_assets.query_predictor.split_features import HISTORY, NUMBERS, TERMS
+from platform_assets.query_predictor.split_features import HISTORY, TERMS
 from platform_assets.query_predictor.threshold import Threshold, cost_curve
 from platform_assets.query_predictor.training_inputs import Inputs
 from platform_assets.query_predictor.training_options import CODE_VERSION, LIBRARIES, chosen
@@ -102,7 +103,7 @@ def document(inputs: Inputs, made: Made) -> dict[str, Any]:
         "version": VERSION, "fingerprint": inputs.fingerprint, "week": inputs.week.week.isoformat(),
         "features_digest": inputs.features_digest, "zero_cost_digest": inputs.zero_cost_digest,
         "options": chosen(inputs.options), "code_version": CODE_VERSION, "libraries": releases(LIBRARIES),
-        "numbers": list(NUMBERS), "terms": inputs.train.terms, "columns": inputs.train.columns,
+        **features_document.columns(), "terms": inputs.train.terms, "columns": inputs.train.columns,
         "trees": made.fitted.best_round + 1, "natural_share": made.fitted.natural_share, "threshold": made.threshold.value,
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ line (`query_predictor.replay`). What does not belong here: asking models (`repl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,12 @@ class Inputs:
         return {label: sum(each[label] for each in counted) for label in ("light", "heavy")}
 
 
+@dataclass
 class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
     """Of query_predictor/replay_scores."""
+
+    _models: dict[str, Path] = field(default_factory=dict, init=False)
+    """Policy version -> its model's folder: the active one is looked into before it is compared with."""
 
     recorded, code_version = Recorded, replay_checks.CODE_VERSION
     program, scores, beside = replay.PROGRAM, replay.SCORES, (replay.SUMMARY,)
@@ -73,11 +77,11 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
         return DatasetReference(f"{features.address.asset}/{self.step.partition}", features.digest, features.uri)
 
     def sides(self) -> Sides:
-        """With the rule in place of an active version of another table of features: no release after its own can ask it."""
+        """With the rule in place of an active version of a release with other features or models, which this one cannot ask."""
         found = super().sides()
         if found.baseline.model_version is None:
             return found
-        if reason := opened_model.of_other_features(self._model_of(found.baseline, "active")):
+        if reason := opened_model.of_another_release(self._model_of(found.baseline)):
             found = compared.pass_over(found, self.step.warehouse, registration.MODEL, reason)
             self.step.say(compared.reason_of(found.document()))
         return found
@@ -94,15 +98,15 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
         return {
             **{name: str(fetch_folder(lake, revision, folder / name)) for name, revision in read.items()},
             "zero_cost": str(lake.fetch(inputs.zero_cost, zero_cost.NAME, folder / "fetched")),
-            "baseline": str(self._model_of(sides.baseline, "baseline"))
-            if sides.baseline.model_version
-            else replay.RULE,
+            "baseline": str(self._model_of(sides.baseline)) if sides.baseline.model_version else replay.RULE,
         }
 
-    def _model_of(self, version: PolicyVersion, folder: str) -> Path:
-        return registration.MODEL.fetch_model(
-            self.step.tracking, version.model_version or "", self.step.folder / folder
-        )
+    def _model_of(self, version: PolicyVersion) -> Path:
+        if version.id not in self._models:
+            folder = self.step.folder / "baseline"
+            fetched = registration.MODEL.fetch_model(self.step.tracking, version.model_version or "", folder)
+            self._models[version.id] = fetched
+        return self._models[version.id]
 
     def summary_of(self, told: Mapping[str, Any]) -> dict[str, Any]:
         """Raises ValueError for features that say they are of another week."""

@@ -17,10 +17,10 @@ class WeeklyVerdict(weekly_verdict.WeeklyVerdict):
     )
 
     def why_not_asked(self, version: PolicyVersion) -> str:
-        """For its table of features, if for anything: the rule, version 0, needs no model."""
+        """For the release that trained it, if for anything: the rule, version 0, needs no model."""
         if version.model_version is None:
             return ""
         folder = self.step.folder / "passed_over"
-        return opened_model.of_other_features(
+        return opened_model.of_another_release(
             registration.MODEL.fetch_model(self.step.tracking, version.model_version, folder)
         )

@@ -104,7 +104,7 @@ def test_training_reads_what_is_built(built) -> None:
 def test_the_folder_says_its_week_and_its_columns(built, tmp_path: Path) -> None:
     _, made = built
     document = json.loads((made.folder / "features.json").read_text())
-    assert document == {"version": 1, "week": WEEK.isoformat(), "numbers": [*BASE_NAMES, *HISTORICAL_NAMES]}
+    assert document == {"version": 1, "week": WEEK.isoformat(), "numbers": [*BASE_NAMES, *HISTORICAL_NAMES], "definitions_version": 1}  # fmt: skip
     quiet = make_week(tmp_path, rows=40)
     write_split(quiet.sample / "test.parquet", [])
     found = read_week(build(quiet, tmp_path, vocabulary=0).folder)

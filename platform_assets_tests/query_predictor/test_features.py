@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from platform_assets.query_predictor import feature_table, features
 from platform_assets.query_predictor.context_features import Context, context_features
+from platform_assets_tests.query_predictor import recorded_features
 
 GROUPS = {"text": 15, "tables and joins": 12, "where": 10, "aggregation and windows": 8, "syntax tree": 10, "context": 8,
           "query type": 5, "set operations": 4, "nulls": 6}  # fmt: skip
@@ -34,6 +35,22 @@ def test_every_feature_has_a_name_a_unit_and_a_sentence(feature: features.Featur
     assert feature.name == feature.name.lower()
     assert feature.unit
     assert feature.definition.endswith(".")
+
+
+def test_features_words_and_templates_are_what_was_recorded_under_the_version_of_their_definitions() -> None:
+    was, found = recorded_features.recorded(), recorded_features.made()
+    changed = [name for name in was if found.get(name) != was[name]]
+    assert found.keys() == was.keys()
+    assert not changed, (
+        f"{', '.join(changed)}: other values under version {found['definitions_version']} of the definitions. Models and arrays made "
+        "before would be used with them: raise features.DEFINITIONS_VERSION and record again "
+        "(python -m platform_assets_tests.query_predictor.recorded_features)"
+    )
+
+
+def test_every_feature_is_recorded_with_different_values() -> None:
+    was = recorded_features.recorded()
+    assert [name for name in (*features.BASE_NAMES, *features.HISTORICAL_NAMES) if len(set(was[name])) < 2] == []
 
 
 def test_the_documented_table_is_the_codes() -> None:

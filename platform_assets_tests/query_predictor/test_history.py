@@ -11,19 +11,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_assets.core.engine import Engine
 from platform_assets.query_predictor import history, history_values
 from platform_assets.query_predictor.features import HISTORICAL_NAMES
 from platform_assets.query_predictor.history import HistoryOptions
 from platform_assets.query_predictor.history_snapshot import HistorySnapshot, SnapshotError
 from platform_assets.query_predictor.history_values import BLOCKS
-from platform_assets_tests.query_predictor.labelled_rows import LABELLED, Row, labelled_row, write_days
+from platform_assets_tests.query_predictor.counted_history import batch, engine, gathered
+from platform_assets_tests.query_predictor.labelled_rows import Row, labelled_row
 from platform_assets_tests.query_predictor.slow_history import Key, is_known, slow_features
 
 START = date(2026, 1, 5)
@@ -59,33 +57,6 @@ OPTIONS = st.builds(
     window_days=st.sampled_from([None, 1, 3]),
     strength=st.sampled_from([1.0, 20.0]),
 )
-
-
-def batch(folder: Path, days: Path, asked: Sequence[Row], options: HistoryOptions) -> np.ndarray:
-    """The way of training."""
-    table = pa.table(
-        {
-            "row": pa.array(range(len(asked)), pa.int64()),
-            **{name: pa.array([row[name] or "" for row in asked], pa.string()) for name in ("user", "catalog", "schema", "template")},
-            "day": pa.array([history.day_number(row["createTime"].date()) for row in asked], pa.int64()),
-        }
-    )  # fmt: skip
-    pq.write_table(table, folder / "asked.parquet")
-    path = history.write_asked(engine(folder), folder / "asked.parquet", days, options, folder / "sums.parquet")
-    return history_values.from_table(pq.read_table(path), options.strength)
-
-
-def engine(folder: Path) -> Engine:
-    return Engine(folder / "scratch", threads=1)
-
-
-def gathered(folder: Path, rows: Sequence[Row], options: HistoryOptions) -> Path:
-    files = write_days(folder / "labelled", rows)
-    if not files:
-        files = [folder / "none.parquet"]
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(LABELLED.empty_table(), files[0])
-    return history.gather(engine(folder), files, options, folder / "history_days.parquet")
 
 
 def opened(folder: Path, days: Path, day: date, options: HistoryOptions) -> HistorySnapshot:

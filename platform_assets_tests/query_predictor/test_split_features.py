@@ -112,20 +112,21 @@ def test_one_split_is_read_without_the_files_of_the_others(week: MadeUpWeek, tmp
         read_week(folder)
 
 
-OTHER = {
-    "renamed": ([*NUMBERS[:7], "where_colours", *NUMBERS[8:]], rf"without {NUMBERS[7]}, with where_colours"),
-    "swapped": ([NUMBERS[1], NUMBERS[0], *NUMBERS[2:]], "in another order, or twice"),
-    "fewer": (NUMBERS[6:], rf"without {', '.join(NUMBERS[:5])} and 1 more"),
-    "more": ([*NUMBERS, "moon"], "with moon"),
-}
+OTHER: dict[str, tuple[dict[str, Any], str]] = {
+    "renamed": ({"numbers": [*NUMBERS[:7], "where_colours", *NUMBERS[8:]]}, rf"without {NUMBERS[7]}, with where_colours"),
+    "swapped": ({"numbers": [NUMBERS[1], NUMBERS[0], *NUMBERS[2:]]}, "in another order, or twice"),
+    "fewer": ({"numbers": NUMBERS[6:]}, rf"without {', '.join(NUMBERS[:5])} and 1 more"),
+    "more": ({"numbers": [*NUMBERS, "moon"]}, "with moon"),
+    "redefined": ({"definitions_version": 0}, "of the same names, by version 0 of their definitions instead of 1"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", OTHER)
 def test_a_folder_of_a_release_with_other_features_is_refused_whatever_its_arrays_shape(
     week: MadeUpWeek, tmp_path: Path, case: str
 ) -> None:
-    (names, difference), folder = OTHER[case], damaged(week, tmp_path)
-    tell(folder, numbers=list(names))
+    (change, difference), folder = OTHER[case], damaged(week, tmp_path)
+    tell(folder, **change)
     said = rf"other features \({difference}\): materialise query_predictor/features of its week again"
     for read in (read_week, lambda each: read_split(each, "train")):
         with pytest.raises(FeaturesError, match=said):

@@ -117,7 +117,7 @@ def services(
     tracking = open_tracking(module_empty_postgres_url, tmp_path_factory.mktemp("artefacts"))
     warehouse, older = Warehouse(module_postgres_url), tmp_path_factory.mktemp("older") / "model"
     MODEL.ensure_policy(warehouse)
-    for name, folder in (("first", of_other_features(week.model, older)), ("second", week.model)):
+    for name, folder in (("first", changed(week.model, older, numbers=list(NUMBERS[1:]))), ("second", week.model)):
         tags, defaults = {MODEL_DIGEST: folder_digest(folder)}, trained_model.serving_defaults(folder)
         with tracking.run(MODEL.experiment, name, {}) as run:
             MODEL.register(tracking, run, folder, name, tags, defaults)
@@ -156,15 +156,12 @@ def labels(features: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def of_other_features(model: Path, target: Path, numbers: Sequence[str] | None = NUMBERS[1:]) -> Path:
-    """A model that was trained by a release without one of the features; without any where it did not name them."""
+def changed(model: Path, target: Path, **changes: Any) -> Path:
+    """A copy of a model that says something else of itself; nothing, where a change is None."""
     shutil.copytree(model, target)
-    config = json.loads((target / model_files.CONFIG).read_text())
-    if numbers is None:
-        del config["numbers"]
-    else:
-        config["numbers"] = list(numbers)
-    (target / model_files.CONFIG).write_text(json.dumps(config))
+    config = json.loads((target / model_files.CONFIG).read_text()) | changes
+    said = {name: value for name, value in config.items() if value is not None}
+    (target / model_files.CONFIG).write_text(json.dumps(said))
     return target
 
 
@@ -191,19 +188,38 @@ def test_a_model_is_compared_with_the_rule_when_the_active_one_is_of_other_featu
     assert statuses == {0: "active", 1: "active", 2: expected}
 
 
-def test_a_model_of_a_release_that_did_not_name_its_features_gives_way_too(
-    platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+OTHER_FEATURES = "was trained on other features than this release makes"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "refused"),
+    [
+        ({"numbers": None}, OTHER_FEATURES, f"{OTHER_FEATURES}: train it again"),
+        ({"definitions_version": 0}, OTHER_FEATURES, f"{OTHER_FEATURES}: train it again"),
+        ({"version": 0}, "is of a release that writes its models in another form", "is of a release .*: train it again"),
+    ],
+    ids=["features not named", "features redefined", "another form"],
+)  # fmt: skip
+def test_an_active_model_of_another_release_gives_way_and_is_not_opened(
+    change: dict[str, Any],
+    reason: str,
+    refused: str,
+    platform: Platform,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    active_is(of_other_features(platform.week.model, tmp_path / "oldest", None), monkeypatch)
-    assert platform.replay().sides().baseline.version == 0
-    with pytest.raises(ModelError, match="was trained on other features than this release makes: train it again"):
-        OpenedModel.open(tmp_path / "oldest")
+    active_is(changed(platform.week.model, tmp_path / "older", **change), monkeypatch)
+    sides = platform.replay().sides()
+    assert sides.baseline.version == 0
+    assert sides.document()["passed_over"]["reason"] == TOLD.replace(OTHER_FEATURES, reason)
+    with pytest.raises(ModelError, match=refused):
+        OpenedModel.open(tmp_path / "older")
 
 
 def test_an_active_model_of_these_features_is_asked(
     platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    active_is(of_other_features(platform.week.model, tmp_path / "as_good", NUMBERS), monkeypatch)
+    active_is(changed(platform.week.model, tmp_path / "as_good"), monkeypatch)
     details = platform.replay().produce().publication.revision.lineage.details
     assert (details["baseline"]["version"], details["summary"]["baseline"]["policy"]) == (1, "model")
     assert "passed_over" not in details | details["summary"]
@@ -220,7 +236,7 @@ def test_an_active_model_of_these_features_is_asked(
 def test_an_active_model_that_is_not_whole_is_no_reason_to_compare_with_less(
     lacks: str, refused: type[Exception], said: str, platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = of_other_features(platform.week.model, tmp_path / "broken", NUMBERS)
+    broken = changed(platform.week.model, tmp_path / "broken")
     (broken / lacks).unlink()
     active_is(broken, monkeypatch)
     replaying = platform.replay()
