@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from mlflow.environment_variables import MLFLOW_DEFAULT_PREDICTION_DEVICE
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from platform_assets.core.served_requests import Refusal, rows
 
 if TYPE_CHECKING:
     from platform_assets.planner.plans import Recipe
@@ -58,17 +59,17 @@ class ServedPlanner(PythonModel):
         from platform_assets.planner.plans import PlanError
 
         try:
-            return self._plan(_rows(model_input))
+            return self._plan(rows(model_input))
         except PlanError as error:
             # Of any other error the scoring server would say that it is unexpected, and show the program's insides.
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise Refusal.invalid_parameter_value(str(error)) from error
 
-    def _plan(self, rows: list[Any]) -> list[dict[str, Any]]:
+    def _plan(self, asked: list[Any]) -> list[dict[str, Any]]:
         from platform_assets.planner.plan_documents import read_context
         from platform_assets.planner.policies import Request, run_policies
 
         recipes = self._recipes()
-        requests = [Request(read_context(row), recipes) for row in rows]
+        requests = [Request(read_context(row), recipes) for row in asked]
         return [
             {
                 "plan": planned.plan.document(),
@@ -94,19 +95,6 @@ def _recorded_until(recipes: Path) -> datetime:
     import pyarrow.parquet as pq
 
     return max(pq.read_table(recipes, columns=["recorded_at"])["recorded_at"].to_pylist())
-
-
-def _rows(model_input: Any) -> list[Any]:
-    """The requests: one, a list of them, or a table with one column a field."""
-    if hasattr(model_input, "to_dict"):
-        model_input = model_input.to_dict(orient="records")
-    rows = [model_input] if isinstance(model_input, dict) else list(model_input)
-    return [{name: _plain(value) for name, value in row.items()} if isinstance(row, dict) else row for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    # The scoring server wraps every field in an array, a struct too, which then has no dimension.
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 set_model(ServedPlanner())

@@ -12,19 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-
-class Refusal(MlflowException):
-    """What is wrong with a request, and no more: the scoring server writes all of the request before a message."""
-
-    def serialize_as_json(self) -> str:
-        """The answer's body."""
-        self.message = self.args[0]
-        return super().serialize_as_json()
+from platform_assets.core.served_requests import Refusal, rows, without_missing
 
 
 class ServedQueryRouter(PythonModel):
@@ -71,31 +63,13 @@ def _read(rows: list[dict[str, Any]], now: datetime) -> list[Any]:
 
 
 def _rows(model_input: Any) -> list[dict[str, Any]]:
-    """The requests: one, a list of them, or a table with one column a field. Raises QueryError for anything else."""
+    """The requests. Raises QueryError for what is no query."""
     from platform_assets.query_predictor.router import QueryError
 
-    if hasattr(model_input, "to_dict"):
-        model_input = model_input.to_dict(orient="records")
-    is_many = isinstance(model_input, list | tuple | np.ndarray)
-    rows = (
-        list(np.atleast_1d(model_input) if isinstance(model_input, np.ndarray) else model_input)
-        if is_many
-        else [model_input]
-    )
-    if not all(isinstance(row, dict) for row in rows):
+    found = rows(model_input)
+    if not all(isinstance(row, dict) for row in found):
         raise QueryError('inputs must be a list of queries such as {"query": "SELECT ...", "user": "ann"}')
-    found = [{name: _plain(value) for name, value in row.items()} for row in rows]
-    return [{name: value for name, value in row.items() if not _is_missing(value)} for row in found]
-
-
-def _plain(value: Any) -> Any:
-    # The scoring server wraps every field in an array.
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _is_missing(value: Any) -> bool:
-    # What a table has no value for is NaN or NaT. A null that was sent is told apart from a field that was not.
-    return bool(value != value)
+    return [without_missing(row) for row in found]
 
 
 set_model(ServedQueryRouter())

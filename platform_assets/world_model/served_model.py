@@ -14,11 +14,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow.environment_variables import MLFLOW_DEFAULT_PREDICTION_DEVICE
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from platform_assets.core.served_requests import Refusal, rows, without_missing
 
 CACHE = "PLATFORM_WORLD_MODEL_CACHE"
 TOP = 10
@@ -62,7 +63,7 @@ class ServedWorldModel(PythonModel):
         try:
             return self._answer([AskedBasket.read(row) for row in _rows(model_input)])
         except BasketError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise Refusal.invalid_parameter_value(str(error)) from error
 
     def _answer(self, baskets: list[Any]) -> list[dict[str, Any]]:
         import torch
@@ -91,20 +92,15 @@ class ServedWorldModel(PythonModel):
 
 
 def _rows(model_input: Any) -> list[dict[str, Any]]:
-    """The requests: one, a list of them, or a table with one column a field."""
-    if hasattr(model_input, "to_dict"):
-        model_input = model_input.to_dict(orient="records")
-    rows = [model_input] if isinstance(model_input, dict) else list(model_input)
-    return [{name: _plain(value) for name, value in row.items() if not _is_missing(value)} for row in rows]
+    """The requests, without what is null. Raises BasketError for what is no basket."""
+    from platform_assets.world_model.asked_baskets import BasketError
 
-
-def _plain(value: Any) -> Any:
-    # The scoring server wraps every field in an array.
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and value != value)
+    found = rows(model_input)
+    if not all(isinstance(row, dict) for row in found):
+        raise BasketError(
+            'inputs must be a list of baskets such as {"store_id": "...", "date": "2008-07-01", "hour": 17}'
+        )
+    return [{name: value for name, value in without_missing(row).items() if value is not None} for row in found]
 
 
 set_model(ServedWorldModel())

@@ -80,7 +80,9 @@ def test_the_training_rows_have_the_shape_that_requests_have(inputs: list[dict[s
 def test_a_request_of_another_shape_is_answered_with_what_is_wrong(served: Served, document: Any, said: str) -> None:
     status, body = served.post(document)
     assert status == 400, body
-    assert said in json.loads(body)["message"]
+    message = json.loads(body)["message"]
+    assert said in message
+    assert "Failed to predict data" not in message, "the request is not repeated"
 
 
 def _plan_locally(folder: Path, inputs: list[dict[str, Any]], target: Path) -> None:

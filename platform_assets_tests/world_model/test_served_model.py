@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,25 @@ def test_a_basket_that_cannot_be_read_is_refused_by_field(served: Any, change: d
 
     with pytest.raises(MlflowException, match=reason):
         served.predict([{**ASKED, **change}])
+
+
+@pytest.mark.parametrize(
+    ("basket", "reason"),
+    [
+        ({**ASKED, "hour": 25}, "hour is 25; write a whole number from 0 to 23"),
+        ("milk", "inputs must be a list of baskets"),
+    ],
+)
+def test_a_refusal_of_the_scoring_server_says_what_is_wrong_and_does_not_repeat_the_request(
+    served: Any, basket: Any, reason: str
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc import scoring_server
+
+    with pytest.raises(MlflowException) as refused:
+        scoring_server.invocations(json.dumps({"inputs": [basket]}), "application/json", served, None)
+    assert refused.value.get_http_status_code() == 400
+    assert json.loads(refused.value.serialize_as_json())["message"].startswith(reason)
 
 
 def test_without_a_cache_and_with_another_ones_the_model_says_what_to_set(
