@@ -17,6 +17,7 @@ import psutil
 
 LAUNCHED_BY_CODE_SERVER = ".dagster/grpc_info"
 LOCATION = ".dagster/repository"
+WILL_RETRY = "dagster/will_retry"
 PROCESS_REPORT = re.compile(r"^Started process for run \(pid: (\d+)\)")
 CLOCK_SECONDS = 2.0  # between the kernel's idea of a process's start and the event's timestamp, which comes later
 # As this code server saw it when it started. It moves when the clock is set, and with it the age of every process.
@@ -50,6 +51,10 @@ def fail_lost_runs(instance: dg.DagsterInstance, location: str) -> list[str]:
         # Again: it may have ended between the two looks, and its process with it.
         now = instance.get_run_by_id(run.run_id)
         if now is not None and now.status == dg.DagsterRunStatus.STARTED:
+            if instance.run_retries_enabled:
+                # Dagster decides on the retry once the run has failed. A backfill that looked in between would see a run that is over
+                # for good and end, and of a backfill that has ended nothing is retried.
+                instance.add_run_tags(run.run_id, {WILL_RETRY: "true"})
             instance.report_run_failed(now, "The process of this run is gone: its code server died or was replaced.")
             failed.append(run.run_id)
     return failed

@@ -17,8 +17,12 @@ import pytest
 from platform_assets_tests.processes import wait_for
 
 # Holds one process, which leads a group and starts another, of a program each, and tells the patience in seconds.
+# Whatever the tests' own process ignores or holds back, as one in a shell's background does, and passes on to its children.
 HOLDER = """
-import subprocess, sys
+import signal, subprocess, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 from platform_assets.commands import ui
 ui.CODE_SERVER_SECONDS, ui.STOP_SECONDS = map(float, sys.argv[1:3])
 told = ui.listen()

@@ -13,7 +13,13 @@ import psutil
 import pytest
 
 from platform_assets.orchestration import lost_runs
-from platform_assets.orchestration.lost_runs import LAUNCHED_BY_CODE_SERVER, LOCATION, exists, fail_lost_runs
+from platform_assets.orchestration.lost_runs import (
+    LAUNCHED_BY_CODE_SERVER,
+    LOCATION,
+    WILL_RETRY,
+    exists,
+    fail_lost_runs,
+)
 
 OF_PLANNER = {LOCATION: "__repository__@planner", LAUNCHED_BY_CODE_SERVER: "{}"}
 
@@ -53,6 +59,12 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
+def tags(instance: dg.DagsterInstance, run_id: str) -> dict[str, str]:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return dict(run.tags)
+
+
 def test_a_run_fails_when_its_process_dies_and_not_before(
     instance: dg.DagsterInstance, process: subprocess.Popen
 ) -> None:
@@ -63,6 +75,34 @@ def test_a_run_fails_when_its_process_dies_and_not_before(
     assert fail_lost_runs(instance, "planner") == [run_id]
     assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
     assert fail_lost_runs(instance, "planner") == []
+
+
+@pytest.mark.parametrize(("retries", "is_retried"), [(2, "true"), (0, "false")])
+def test_no_look_of_a_backfill_sees_a_lost_run_as_over_for_good_that_will_be_retried(
+    retries: int, is_retried: str, process: subprocess.Popen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"run_retries": {"enabled": True, "max_retries": retries}}
+    with dg.DagsterInstance.ephemeral(settings=settings) as instance:
+        seen, add = [], instance.run_storage.handle_run_event
+        monkeypatch.setattr(
+            instance.run_storage, "handle_run_event", lambda *event: (add(*event), seen.append(tags(instance, run_id)))
+        )
+        run_id = started(instance, process.pid, OF_PLANNER)
+        process.kill()
+        process.wait()
+        assert fail_lost_runs(instance, "planner") == [run_id]
+        assert seen[-1][WILL_RETRY] == "true", "as soon as it has failed"
+        assert tags(instance, run_id)[WILL_RETRY] == is_retried, "as Dagster decides then"
+
+
+def test_where_nothing_is_retried_a_lost_run_does_not_wait_for_it(
+    instance: dg.DagsterInstance, process: subprocess.Popen
+) -> None:
+    run_id = started(instance, process.pid, OF_PLANNER)
+    process.kill()
+    process.wait()
+    assert fail_lost_runs(instance, "planner") == [run_id]
+    assert WILL_RETRY not in tags(instance, run_id)
 
 
 def test_a_younger_process_of_the_same_number_is_another_process() -> None:
