@@ -17,6 +17,8 @@ from platform_assets.orchestration.resources import LakeResource, MlflowResource
 
 AC = dg.AutomationCondition
 AFFECTED_DAYS = "affected_days"
+BACKFILL = "dagster/backfill"
+BACKFILL_UNDER_WAY = ("REQUESTED", "CANCELING", "FAILING")
 EVENTS_A_TICK = 500
 TICK_SECONDS = 30.0  # the framework ends a tick at 60
 
@@ -24,7 +26,7 @@ TICK_SECONDS = 30.0  # the framework ends a tick at 60
 def weekly_from_days(gates: dg.AssetSelection | None = None) -> dg.AutomationCondition:
     """Request a week when its seven days are there and checked, and again, however old, when one of them changes.
 
-    Ready: no day missing or being computed, the week not being computed, every blocking check of every day passed on
+    Ready: no day missing, neither the week nor a day being computed or next in a backfill, every blocking check of every day passed on
     the day's latest materialisation. `~check_passed` and not `check_failed`: between a day's materialisation and its
     check nothing has failed yet. `all_deps_blocking_checks_passed()` cannot say this: a week counts as soon as ONE of
     its days matches. Needs check specs with the days' `partitions_def`; one without gates all weeks by its last result.
@@ -62,9 +64,19 @@ def _once_upstream_is_checked(gates: dg.AssetSelection | None, label: str) -> dg
         due.since(AC.newly_requested() & ~due)
         & ~AC.any_deps_match(AC.missing()).with_label("any_upstream_missing")
         & ~unchecked.with_label("any_upstream_unchecked")
-        & ~AC.any_deps_in_progress()
-        & ~AC.in_progress()
+        & _nobody_computes_it_or_its_upstream()
     ).with_label(label)
+
+
+def _nobody_computes_it_or_its_upstream() -> dg.AutomationCondition:
+    """No run is at it, and no backfill is about to be.
+
+    Two runs of one partition that are created at once are two plans to check it, of which Dagster goes by the newer one; when the
+    other's materialisation comes last, its check counts as open for ever, and holds what lies downstream. A backfill creates the
+    runs of an asset once what it also computes upstream is there, which is when automation would request it.
+    """
+    is_next = AC.any_deps_match(AC.backfill_in_progress()) | AC.backfill_in_progress()
+    return ~AC.any_deps_in_progress() & ~AC.in_progress() & ~is_next.with_label("in_a_backfill")
 
 
 def days_from_days() -> dg.AutomationCondition:
@@ -80,8 +92,7 @@ def days_from_days() -> dg.AutomationCondition:
         due.since(AC.newly_requested() & ~due)
         & AC.missing()  # no longer due when a backfill filled it meanwhile
         & ~AC.any_deps_missing()
-        & ~AC.any_deps_in_progress()
-        & ~AC.in_progress()
+        & _nobody_computes_it_or_its_upstream()
     ).with_label("days_from_days")
 
 
@@ -121,7 +132,7 @@ def follow_changes(
 ) -> dg.SensorDefinition:
     """Run `job` for the partitions that a materialisation of `upstream` names in its AFFECTED_DAYS metadata.
 
-    Each materialisation is looked at once, in order, and only after its run ended: until then the run itself may go on to
+    Each materialisation is looked at once, in order, and only after its run and its backfill ended: until then they may go on to
     compute what it affects. `staleness(lake)` gives a function (changed, affected) that tells whether the affected partition
     was made from something else than what is current; it lives for one tick. A tick stops at its budget, and the next goes
     on. `@asset_sensor` would see one event a tick, and lose the others of a range.
@@ -160,13 +171,26 @@ def follow_changes(
 def finished_materializations(
     instance: dg.DagsterInstance, asset: dg.AssetKey, cursor: int
 ) -> Iterator[dg.EventLogRecord]:
-    """Materialisations after the cursor, oldest first, up to the first whose run still goes on."""
+    """Materialisations after the cursor, oldest first, up to the first whose run, or the backfill that it is of, still goes on.
+
+    A backfill may yet compute what lies downstream, too.
+    """
     filters = dg.AssetRecordsFilter(asset_key=asset, after_storage_id=cursor)
+    backfills: dict[str, bool] = {}
     for record in instance.fetch_materializations(filters, limit=EVENTS_A_TICK, ascending=True).records:
         run = instance.get_run_by_id(record.run_id)
-        if run is not None and not run.is_finished:
-            return
+        if run is not None:
+            of_backfill = run.tags.get(BACKFILL, "")
+            if of_backfill and of_backfill not in backfills:
+                backfills[of_backfill] = _goes_on(instance, of_backfill)
+            if not run.is_finished or backfills.get(of_backfill):
+                return
         yield record
+
+
+def _goes_on(instance: dg.DagsterInstance, backfill_id: str) -> bool:
+    found = instance.get_backfill(backfill_id)
+    return found is not None and found.status.value in BACKFILL_UNDER_WAY
 
 
 def _change(record: dg.EventLogRecord) -> tuple[str, list[str], str]:
