@@ -64,19 +64,9 @@ def _once_upstream_is_checked(gates: dg.AssetSelection | None, label: str) -> dg
         due.since(AC.newly_requested() & ~due)
         & ~AC.any_deps_match(AC.missing()).with_label("any_upstream_missing")
         & ~unchecked.with_label("any_upstream_unchecked")
-        & _nobody_computes_it_or_its_upstream()
+        & ~AC.any_deps_in_progress()
+        & ~AC.in_progress()
     ).with_label(label)
-
-
-def _nobody_computes_it_or_its_upstream() -> dg.AutomationCondition:
-    """No run is at it, and no backfill is about to be.
-
-    Two runs of one partition that are created at once are two plans to check it, of which Dagster goes by the newer one; when the
-    other's materialisation comes last, its check counts as open for ever, and holds what lies downstream. A backfill creates the
-    runs of an asset once what it also computes upstream is there, which is when automation would request it.
-    """
-    is_next = AC.any_deps_match(AC.backfill_in_progress()) | AC.backfill_in_progress()
-    return ~AC.any_deps_in_progress() & ~AC.in_progress() & ~is_next.with_label("in_a_backfill")
 
 
 def days_from_days() -> dg.AutomationCondition:
@@ -92,7 +82,8 @@ def days_from_days() -> dg.AutomationCondition:
         due.since(AC.newly_requested() & ~due)
         & AC.missing()  # no longer due when a backfill filled it meanwhile
         & ~AC.any_deps_missing()
-        & _nobody_computes_it_or_its_upstream()
+        & ~AC.any_deps_in_progress()
+        & ~AC.in_progress()
     ).with_label("days_from_days")
 
 

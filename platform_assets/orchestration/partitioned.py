@@ -61,7 +61,10 @@ def _run(
 ) -> Iterator[Event]:
     # By the tag, not by the number of keys: for a range of one day the framework drops its checks' partition, too.
     if RANGE_START not in context.run.tags:
-        yield from _single(produce(context.partition_keys[0]))
+        key = context.partition_keys[0]
+        alone = produce(key)
+        yield from _single(alone)
+        _let_checks_count(context, {key: alone}, declared)
         return
     done: dict[str, Sequence[Produced]] = {}
     try:
@@ -111,15 +114,44 @@ def _record_partitions(
     Aimed, because a partitioned check counts only for the materialisation whose id it names: logged before it, or without
     the id, it leaves the partition unchecked forever and the gates closed.
     """
-    blocking = {check.name for check in declared if check.blocking}
-    by_asset: dict[dg.AssetKey, dict[str, Produced]] = {}
     for key, produced in done.items():
         for item in produced:
-            by_asset.setdefault(item.asset, {})[key] = item
             context.log_event(_materialization(item, key))
-    for asset, items in by_asset.items():
-        if any(item.outcomes for item in items.values()):
-            _log_evaluations(context, asset, items, blocking)
+    for asset, items in _by_asset(done).items():
+        for event in _evaluations(context, asset, items, declared):
+            context.log_event(event)  # pyright: ignore[reportArgumentType] - accepted at run time, missing in the hint
+    _let_checks_count(context, done, declared)
+
+
+def _let_checks_count(
+    context: dg.AssetExecutionContext, done: Mapping[str, Sequence[Produced]], declared: Sequence[checks.Check]
+) -> None:
+    """Report this run's evaluations once more where those of another run hide them.
+
+    Dagster goes by the plan that was made last. Of two runs of a partition that were planned together, as by a backfill and by
+    automation, the one planned last may come first, or be cancelled in the queue: its plan then hides what was found of the newest
+    materialisation, the check counts as open for ever, and the gates stay closed. What belongs to no run counts from its report.
+    """
+    for asset, items in _by_asset(done).items():
+        keys = [
+            dg.AssetCheckKey(asset, name) for name in {each.name for item in items.values() for each in item.outcomes}
+        ]
+        found = context.instance.event_log_storage.get_asset_check_partition_info(keys, partition_keys=list(items))
+        hidden = {
+            (each.check_key.name, each.partition_key) for each in found if each.latest_planned_run_id != context.run_id
+        }
+        if hidden:
+            for event in _evaluations(context, asset, items, declared, context.run_id):
+                if (event.check_name, event.partition) in hidden:
+                    context.instance.report_runless_asset_event(event)
+
+
+def _by_asset(done: Mapping[str, Sequence[Produced]]) -> dict[dg.AssetKey, dict[str, Produced]]:
+    found: dict[dg.AssetKey, dict[str, Produced]] = {}
+    for key, produced in done.items():
+        for item in produced:
+            found.setdefault(item.asset, {})[key] = item
+    return found
 
 
 def _materialization(item: Produced, key: str) -> dg.AssetMaterialization:
@@ -128,13 +160,18 @@ def _materialization(item: Produced, key: str) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(item.asset, partition=key, metadata=item.metadata, tags=tags)
 
 
-def _log_evaluations(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, items: Mapping[str, Produced], blocking: set[str]
-) -> None:
+def _evaluations(
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, items: Mapping[str, Produced],
+    declared: Sequence[checks.Check], of_run: str | None = None,
+) -> Iterator[dg.AssetCheckEvaluation]:  # fmt: skip
+    """Of each partition's newest materialisation; only where that is of this run, if one is named."""
+    if not any(item.outcomes for item in items.values()):
+        return
+    blocking = {check.name for check in declared if check.blocking}
     filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=list(items))
     records = context.instance.fetch_materializations(filters, limit=len(items)).records
-    targets = {record.partition_key: record for record in records}
+    targets = {record.partition_key: record for record in records if of_run in (None, record.run_id)}
     for key, item in items.items():
         for outcome in item.outcomes:
-            event = checks.evaluation(asset, key, outcome, outcome.name in blocking, targets[key])
-            context.log_event(event)  # pyright: ignore[reportArgumentType] - accepted at run time, missing in the hint
+            if key in targets or of_run is None:
+                yield checks.evaluation(asset, key, outcome, outcome.name in blocking, targets[key])
