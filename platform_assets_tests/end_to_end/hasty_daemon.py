@@ -18,11 +18,9 @@ from importlib.metadata import entry_points
 from typing import Any
 from unittest.mock import patch
 
-BACKFILLS = "dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS"
 RELOADS = "dagster._daemon.controller.RELOAD_WORKSPACE_INTERVAL"
-# Dagster declares a lost run failed first and marks it for its retry a moment later. A backfill that looks in between ends, and
-# then nothing is retried: where runs are retried, backfills are looked at no more often than in production.
-RETRIES = "--with-retries"
+# Where the code servers are services of their own, one that was killed and came back is found as in production.
+SERVICES = "--with-code-services"
 # By name: Dagster has no public setting for them, and a name that is gone fails at the start.
 SENSORS = re.compile("planner_(?!end_mlflow_runs)")
 PAUSES_SECONDS: dict[str, Any] = {
@@ -32,7 +30,7 @@ PAUSES_SECONDS: dict[str, Any] = {
     ),
     "dagster._daemon.sensor.MIN_INTERVAL_LOOP_TIME": 2,
     "dagster._daemon.asset_daemon.MIN_INTERVAL_LOOP_SECONDS": 2,
-    BACKFILLS: 3,
+    "dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS": 3,  # of backfills
     # Longer, for once: every minute the daemon replaces its code servers by new ones, which import everything anew. The code of a
     # story stays as it is.
     RELOADS: 3600,
@@ -47,12 +45,9 @@ def main() -> None:
     (program,) = entry_points(group="console_scripts", name="dagster-daemon")
     daemon = program.load()
     shortened = dict(PAUSES_SECONDS)
-    if RETRIES in sys.argv:
-        sys.argv.remove(RETRIES)
-        del shortened[BACKFILLS]
-        del shortened[
-            RELOADS
-        ]  # there the code servers are services of their own, of which one is killed and comes back
+    if SERVICES in sys.argv:
+        sys.argv.remove(SERVICES)
+        del shortened[RELOADS]
     with ExitStack() as pauses:
         for name, seconds in shortened.items():
             pauses.enter_context(patch(name, seconds))

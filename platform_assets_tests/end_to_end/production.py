@@ -22,7 +22,7 @@ from platform_assets.core.lake import Lake
 from platform_assets.simulators.meal_app import Scenario, load, simulate
 from platform_assets_tests.end_to_end.deployment import HASTY_DAEMON, Deployment, copy_instance
 from platform_assets_tests.end_to_end.external_services import BIN, DEPLOY, ROOT, Compose
-from platform_assets_tests.end_to_end.hasty_daemon import RETRIES
+from platform_assets_tests.end_to_end.hasty_daemon import SERVICES
 from platform_assets_tests.end_to_end.own_services import Postgres, own_postgres
 from platform_assets_tests.lake_stores import ACCESS_KEY, SECRET_KEY, Server
 from platform_assets_tests.postgres import open_folder
@@ -61,7 +61,7 @@ class Production(Deployment):
     def command(self, service: str) -> list[str]:
         """As in the container, but for the daemon's pauses."""
         program, *arguments = self.compose.command(service)
-        hasty = [sys.executable, str(HASTY_DAEMON), RETRIES]
+        hasty = [sys.executable, str(HASTY_DAEMON), SERVICES]
         return [*(hasty if service == "daemon" else [program]), *arguments]
 
     def launch(self, service: str) -> None:

@@ -29,7 +29,7 @@ POOL = "lake_single_writer"
 CODE_SERVERS = ("planner", "world_model", "query_predictor")
 STARTED, QUEUED, FAILED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.FAILURE
 
-# The story takes six minutes alone, and counts as the first test's; twice as long beside the rest of the suite.
+# The story takes two minutes alone, and counts as the first test's; several times as long beside the rest of the suite.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
