@@ -23,7 +23,7 @@ def read_versioned(
     """What a document says whose `version` must be this one; raises `error`.
 
     `noun` is what the folder holds that the document lies in, `program` what writes such folders, `again` how to have it written.
-    `of_another_release` is raised for another version, for those whom that does not stop; else `error` is.
+    `of_another_release` is raised for another number, for those whom that does not stop; else `error` is.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -35,8 +35,10 @@ def read_versioned(
         ) from None
     except ValueError as reason:
         raise error(f"{path} cannot be read ({reason}): copy it again, or {again}") from None
-    if document.get("version") != version:
-        raise (of_another_release or error)(
-            f"{path.parent} has version {document.get('version')} of a {noun}, this code reads {version}: {again}"
+    found = document.get("version")
+    if found != version:
+        is_number = isinstance(found, int) and not isinstance(found, bool)
+        raise (of_another_release if is_number and of_another_release else error)(
+            f"{path.parent} has version {found} of a {noun}, this code reads {version}: {again}"
         )
     return document

@@ -31,8 +31,13 @@ def rows(model_input: Any) -> list[Any]:
 
 
 def without_missing(row: dict[str, Any]) -> dict[str, Any]:
-    """Without what a table has no value for: NaN or NaT. A null that was sent is told apart from a field that was not."""
-    return {name: value for name, value in row.items() if not bool(value != value)}
+    """Without what a table has no value for: NaN, NaT or NA. A null that was sent is told apart from a field that was not."""
+    return {name: value for name, value in row.items() if not _is_missing(value)}
+
+
+def _is_missing(value: Any) -> bool:
+    differs = value != value  # only what is missing differs from itself; of pandas' NA not even that is known
+    return bool(differs) if isinstance(differs, bool | np.bool_) else True
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,8 @@ def weekly_from_days(gates: dg.AssetSelection | None = None) -> dg.AutomationCon
     the day's latest materialisation. `~check_passed` and not `check_failed`: between a day's materialisation and its
     check nothing has failed yet. `all_deps_blocking_checks_passed()` cannot say this: a week counts as soon as ONE of
     its days matches. Needs check specs with the days' `partitions_def`; one without gates all weeks by its last result.
-    A day's re-run that broke off leaves its check unresolved, and so holds the week until the day is run to its end.
+    A day's re-run that was planned when the day was there and broke off leaves its check unresolved, and so holds the week until
+    the day is run to its end.
 
     Due: the week was newly found missing, or the data version of a day changed, since the week was last requested.
     - A re-run of a day with the same digest asks for nothing; `newly_updated` would recompute every week after a
@@ -153,7 +154,9 @@ def follow_changes(
         return dg.SensorResult(
             run_requests=list(requests.values()),
             cursor=str(cursor),
-            skip_reason=None if requests else "nothing that was published lately affects another day",
+            skip_reason=None
+            if requests
+            else "nothing that runs and backfills which are over have published affects another day",
         )
 
     return sensor

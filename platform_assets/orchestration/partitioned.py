@@ -7,7 +7,7 @@ version (its digest), which is what automation and staleness compare.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,32 +118,38 @@ def _record_partitions(
         for item in produced:
             context.log_event(_materialization(item, key))
     for asset, items in _by_asset(done).items():
-        for event in _evaluations(context, asset, items, declared):
-            context.log_event(event)  # pyright: ignore[reportArgumentType] - accepted at run time, missing in the hint
+        targets = _newest(context, asset, items)
+        for key, item in items.items():
+            for event in _evaluations(asset, key, item, declared, targets[key]):
+                context.log_event(event)  # pyright: ignore[reportArgumentType] - accepted at run time, missing in the hint
     _let_checks_count(context, done, declared)
 
 
 def _let_checks_count(
     context: dg.AssetExecutionContext, done: Mapping[str, Sequence[Produced]], declared: Sequence[checks.Check]
 ) -> None:
-    """Report this run's evaluations once more where those of another run hide them.
+    """Report this run's evaluations once more where those of another run, planned before this one ended, hide them.
 
     Dagster goes by the plan that was made last. Of two runs of a partition that were planned together, as by a backfill and by
     automation, the one planned last may come first, or be cancelled in the queue: its plan then hides what was found of the newest
     materialisation, the check counts as open for ever, and the gates stay closed. What belongs to no run counts from its report.
+    Only of the materialisation that is the newest at that moment: the run that made a newer one looks for itself.
     """
     for asset, items in _by_asset(done).items():
-        keys = [
-            dg.AssetCheckKey(asset, name) for name in {each.name for item in items.values() for each in item.outcomes}
-        ]
+        names = {outcome.name for item in items.values() for outcome in item.outcomes}
+        if not names:
+            continue
+        keys = [dg.AssetCheckKey(asset, name) for name in names]
         found = context.instance.event_log_storage.get_asset_check_partition_info(keys, partition_keys=list(items))
-        hidden = {
-            (each.check_key.name, each.partition_key) for each in found if each.latest_planned_run_id != context.run_id
-        }
-        if hidden:
-            for event in _evaluations(context, asset, items, declared, context.run_id):
-                if (event.check_name, event.partition) in hidden:
-                    context.instance.report_runless_asset_event(event)
+        hidden = [
+            (each.partition_key, each.check_key.name) for each in found if each.latest_planned_run_id != context.run_id
+        ]
+        for key in dict.fromkeys(key for key, _ in hidden if key):
+            target = _newest(context, asset, [key])[key]
+            if target.run_id == context.run_id:
+                for event in _evaluations(asset, key, items[key], declared, target):
+                    if (key, event.check_name) in hidden:
+                        context.instance.report_runless_asset_event(event)
 
 
 def _by_asset(done: Mapping[str, Sequence[Produced]]) -> dict[dg.AssetKey, dict[str, Produced]]:
@@ -160,18 +166,21 @@ def _materialization(item: Produced, key: str) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(item.asset, partition=key, metadata=item.metadata, tags=tags)
 
 
+def _newest(context: dg.AssetExecutionContext, asset: dg.AssetKey, keys: Iterable[str]) -> dict[str, dg.EventLogRecord]:
+    """Each partition's newest materialisation: mostly the last ones there are, unless another run writes beside this one."""
+    wanted = list(keys)
+    newest: dict[str, dg.EventLogRecord] = {}
+    for asked in (wanted, *([key] for key in wanted)):
+        if any(key not in newest for key in asked):
+            filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=asked)
+            for record in context.instance.fetch_materializations(filters, limit=len(asked)).records:
+                newest.setdefault(record.partition_key or "", record)
+    return newest
+
+
 def _evaluations(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, items: Mapping[str, Produced],
-    declared: Sequence[checks.Check], of_run: str | None = None,
-) -> Iterator[dg.AssetCheckEvaluation]:  # fmt: skip
-    """Of each partition's newest materialisation; only where that is of this run, if one is named."""
-    if not any(item.outcomes for item in items.values()):
-        return
+    asset: dg.AssetKey, key: str, item: Produced, declared: Sequence[checks.Check], target: dg.EventLogRecord
+) -> Iterator[dg.AssetCheckEvaluation]:
     blocking = {check.name for check in declared if check.blocking}
-    filters = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=list(items))
-    records = context.instance.fetch_materializations(filters, limit=len(items)).records
-    targets = {record.partition_key: record for record in records if of_run in (None, record.run_id)}
-    for key, item in items.items():
-        for outcome in item.outcomes:
-            if key in targets or of_run is None:
-                yield checks.evaluation(asset, key, outcome, outcome.name in blocking, targets[key])
+    for outcome in item.outcomes:
+        yield checks.evaluation(asset, key, outcome, outcome.name in blocking, target)

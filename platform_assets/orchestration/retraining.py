@@ -69,7 +69,8 @@ def retrain(
     `reader(lake)` gives a function that tells a week's current dataset; it lives for one tick. `run_config` is every run's, as
     the Launchpad takes it.
 
-    - Every materialisation since the cursor is looked at, so that a burst of weeks between two ticks loses none.
+    - Every materialisation since the cursor is looked at, so that a burst of weeks between two ticks loses none; those of a
+      backfill once it is over.
     - A week whose own dataset failed a check is out: mended, it is materialised and seen again. One that passed and lacks
       something else that its training reads (`waits_for`) stays in the cursor, and is asked about at every tick.
     - A waiting week holds no newer one. Once a newer one is requested it waits no longer, as a week that changes after it
@@ -77,8 +78,8 @@ def retrain(
     - An urgent week does not wait for the gap of weeks, and its log says why; for enough new rows it waits.
     - Switched on over weeks that exist (the very first tick, its cursor empty), the sensor inherits them: the history is
       looked through first, and however many of them are ready at a tick, the newest alone is requested. Nobody wants a
-      model of each week of last year. A sensor whose first tick found no dataset inherits nothing: a backfill that comes
-      later is trained on week by week, like any burst.
+      model of each week of last year. A sensor whose first tick found no dataset inherits nothing: of a backfill that comes
+      later each week is trained on, like any burst.
     - A week that is due and that somebody trained already is not trained again: it counts as the last training, and its model
       stays whatever options it has, and whatever releases of libraries made it.
     - A request's run key is the week and its digest: a tick that failed half-way asks for the same again, and Dagster drops
@@ -100,7 +101,10 @@ def retrain(
         requests = due(cursor, policy, sorted(weeks), reader(lake), said.append)
         for sentence in said:
             context.log.info(sentence)
-        nothing = "; ".join(said[-SAID:]) or "no new week that passed its checks is due for training"
+        nothing = (
+            "; ".join(said[-SAID:])
+            or "no new week of a run and backfill that are over passed its checks and is due for training"
+        )
         return dg.SensorResult(
             run_requests=[dg.RunRequest(key, run_config, partition_key=week) for week, key in requests],
             cursor=cursor.write(),

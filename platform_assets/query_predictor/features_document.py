@@ -61,7 +61,12 @@ def read(folder: Path) -> date:
 
 def _difference(numbers: Sequence[str], version: object) -> str:
     if numbers == list(NUMBERS):
-        return f"of the same names, by version {version} of their definitions instead of {DEFINITIONS_VERSION}"
+        was = (
+            "before their definitions had a version"
+            if version is None
+            else f"by version {version} of their definitions"
+        )
+        return f"of the same names, {was}; this is {DEFINITIONS_VERSION}"
     lacks = [name for name in NUMBERS if name not in numbers]
     has = [name for name in numbers if name not in NUMBERS]
     said = [f"{word} {_some(names)}" for word, names in (("without", lacks), ("with", has)) if names]

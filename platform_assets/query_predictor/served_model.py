@@ -49,16 +49,16 @@ class ServedQueryRouter(PythonModel):
         return [answer.document() for answer in self._router.route(asked)]
 
 
-def _read(rows: list[dict[str, Any]], now: datetime) -> list[Any]:
+def _read(queries: list[dict[str, Any]], now: datetime) -> list[Any]:
     """AskedQuery of each. Raises QueryError, which says of which query, counted from 1."""
     from platform_assets.query_predictor.router import AskedQuery, QueryError
 
     asked = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(queries, 1):
         try:
             asked.append(AskedQuery.read(row, now))
         except QueryError as error:
-            raise QueryError(f"query {number} of {len(rows)}: {error}") from None
+            raise QueryError(f"query {number} of {len(queries)}: {error}") from None
     return asked
 
 

@@ -103,9 +103,10 @@ class WeeklyReplay(weekly_replay.WeeklyReplay[Inputs]):
 
     def _model_of(self, version: PolicyVersion) -> Path:
         if version.id not in self._models:
-            folder = self.step.folder / "baseline"
-            fetched = registration.MODEL.fetch_model(self.step.tracking, version.model_version or "", folder)
-            self._models[version.id] = fetched
+            folder = self.step.folder / f"version_{version.version}"
+            self._models[version.id] = registration.MODEL.fetch_model(
+                self.step.tracking, version.model_version or "", folder
+            )
         return self._models[version.id]
 
     def summary_of(self, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,25 @@ def test_what_is_no_number_in_json_is_not_written(value: float, tmp_path: Path) 
     assert not (tmp_path / "form.json").exists()
 
 
+class OfAnotherRelease(FolderError):
+    """For whom another release is no failure."""
+
+
+@pytest.mark.parametrize(
+    ("found", "error"), [(1, OfAnotherRelease), (3, OfAnotherRelease), (None, FolderError), ("2", FolderError), (True, FolderError)]
+)  # fmt: skip
+def test_another_number_is_another_releases_and_none_at_all_a_broken_document(
+    found: object, error: type[Exception], tmp_path: Path
+) -> None:
+    (tmp_path / "form.json").write_text(json.dumps({"version": found}))
+    with pytest.raises(FolderError, match=f"has version {found} of a model boat, this code reads 2") as raised:
+        read_versioned(
+            tmp_path / "form.json", 2, noun="model boat", program="yard.training", error=FolderError,
+            of_another_release=OfAnotherRelease,
+        )  # fmt: skip
+    assert type(raised.value) is error
+
+
 def test_a_folder_without_the_document_is_refused_and_so_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+
+# Nothing public makes a backfill but a web server.
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from platform_assets.orchestration.automation import (
@@ -70,7 +72,7 @@ class Platform:
             )
         )  # fmt: skip
 
-    def end_backfill(self, status: BulkActionStatus) -> None:
+    def set_backfill(self, status: BulkActionStatus) -> None:
         found = self.instance.get_backfill(NAME)
         assert found is not None
         self.instance.update_backfill(found.with_status(status))
@@ -97,7 +99,7 @@ def test_a_missing_day_of_a_backfill_is_left_to_it_until_it_ends_without_the_day
     platform.run(events, FIRST, LAST)
     assert platform.tick() == {"enriched": {LAST}}, "the other day is in no backfill"
     assert platform.tick() == {}
-    platform.end_backfill(status)
+    platform.set_backfill(status)
     assert platform.tick() == {"enriched": {FIRST}}
 
 
@@ -111,11 +113,16 @@ def test_a_week_is_left_to_a_backfill_of_it_or_of_one_of_its_days(
     for asset in (events, enriched):
         platform.run(asset, *days_of_week(WEEK))
     assert [platform.tick(), platform.tick()] == [{}, {}]
-    platform.end_backfill(BulkActionStatus.COMPLETED_FAILED)
+    platform.set_backfill(BulkActionStatus.COMPLETED_FAILED)
     assert platform.tick() == {"dataset": {WEEK}}
 
 
-def test_changes_that_a_backfill_makes_are_followed_once_it_is_over(platform: Platform, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "meanwhile", [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+)
+def test_changes_that_a_backfill_makes_are_followed_once_it_is_over(
+    platform: Platform, tmp_path: Path, meanwhile: BulkActionStatus
+) -> None:
     sensor = follow_changes("follow", events.key, "job", lambda lake: lambda changed, affected: True)
 
     @dg.asset(key=events.key, partitions_def=DAILY)
@@ -131,6 +138,7 @@ def test_changes_that_a_backfill_makes_are_followed_once_it_is_over(platform: Pl
 
     platform.begin_backfill([events, enriched], [FIRST])
     dg.materialize([changed], partition_key=FIRST, instance=platform.instance, tags={BACKFILL: NAME})
+    platform.set_backfill(meanwhile)
     assert requested() == []
-    platform.end_backfill(BulkActionStatus.COMPLETED_SUCCESS)
+    platform.set_backfill(BulkActionStatus.COMPLETED_SUCCESS)
     assert requested() == [FIRST]

@@ -1,6 +1,6 @@
 """Two runs of a partition that are planned together: whatever becomes of the other, the checks of the one that came last count."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -25,11 +25,11 @@ RANGE = {"dagster/asset_partition_range_start": KEYS[0], "dagster/asset_partitio
 
 
 class Platform:
-    """An asset, one that reads each of its days once it is checked, and a run of somebody else that is planned in between."""
+    """An asset, and one that reads each of its days once it is checked. `meanwhile` happens in the asset's first run, before its first day."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, value: int) -> None:
-        self.instance = instance
-        self.others: list[dg.DagsterRun] = []
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, values: Sequence[int], stops_at: str = "") -> None:
+        self.instance, self.values, self.runs = instance, values, 0
+        self.meanwhile: Callable[[], object] = lambda: None
         lake = Lake(folder / "lake")
 
         @dg.asset(
@@ -37,10 +37,14 @@ class Platform:
             backfill_policy=dg.BackfillPolicy.single_run(),
         )  # fmt: skip
         def numbers(context: dg.AssetExecutionContext):
+            value, is_first = self.values[self.runs], self.runs == 0
+            self.runs += 1
+            if is_first:
+                self.meanwhile()
+
             def produce(day: str) -> Sequence[partitioned.Produced]:
-                if not self.others:
-                    self.others.append(self.plan(context.run.tags))
-                path = folder / f"{day}.parquet"
+                assert day != stops_at
+                path = folder / f"{day}-{value}.parquet"
                 pq.write_table(pa.table({"n": [value]}), path)
                 made = lake.publish_table(Address("rooms/numbers", day), {"n.parquet": path}, Lineage())
                 outcomes = [
@@ -57,10 +61,10 @@ class Platform:
         self.numbers, self.reader, self.definitions = numbers, reader, dg.Definitions([numbers, reader])
 
     def plan(self, tags: dict[str, str]) -> dg.DagsterRun:
+        """A run of somebody else that has started and computed nothing yet."""
         job = dg.define_asset_job("job", [self.numbers]).resolve(asset_graph=self.definitions.resolve_asset_graph())
-        kept = {name: value for name, value in tags.items() if name in (*ALONE, *RANGE)}
         status = dg.DagsterRunStatus.STARTED
-        return self.instance.create_run_for_job(job, tags=kept, status=status, asset_selection={NUMBERS})
+        return self.instance.create_run_for_job(job, tags=tags, status=status, asset_selection={NUMBERS})
 
     def run(self, tags: dict[str, str]) -> None:
         partition = tags.get("dagster/partition")
@@ -71,34 +75,55 @@ class Platform:
         return {str(key) for key in result.get_requested_partitions(self.reader.key)}
 
 
-@pytest.mark.parametrize(("tags", "days"), [(ALONE, KEYS[:1]), (RANGE, KEYS)], ids=["one day", "a range"])
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as created:
+        yield created
+
+
+FORMS = pytest.mark.parametrize(("tags", "days"), [(ALONE, KEYS[:1]), (RANGE, KEYS)], ids=["one day", "a range"])
+
+
+@FORMS
 def test_a_run_that_was_planned_later_and_cancelled_hides_no_check(
-    tmp_path: Path, tags: dict[str, str], days: list[str]
+    instance: dg.DagsterInstance, tmp_path: Path, tags: dict[str, str], days: list[str]
 ) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        platform = Platform(tmp_path, instance, value=10)
-        platform.run(tags)
-        instance.report_run_canceled(platform.others[0])
-        assert platform.requested() == set(days)
+    platform, others = Platform(tmp_path, instance, [10]), []
+    platform.meanwhile = lambda: others.append(platform.plan(tags))
+    platform.run(tags)
+    instance.report_run_canceled(others[0])
+    assert platform.requested() == set(days)
 
 
-@pytest.mark.parametrize("tags", [ALONE, RANGE], ids=["one day", "a range"])
-def test_a_check_that_failed_stays_failed_too(tmp_path: Path, tags: dict[str, str]) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        platform = Platform(tmp_path, instance, value=-10)
-        platform.run(tags)
-        instance.report_run_canceled(platform.others[0])
-        assert platform.requested() == set()
-        (info,) = instance.event_log_storage.get_asset_check_partition_info(
-            [dg.AssetCheckKey(NUMBERS, "positive")], partition_keys=KEYS[:1]
-        )
-        assert (info.latest_execution_status.value, info.is_current) == ("FAILED", True)
+@FORMS
+@pytest.mark.parametrize(("values", "passes"), [([10, -10], True), ([-10, 10], False)], ids=["mended", "broken"])
+def test_of_a_run_that_was_planned_later_and_came_first_no_check_is_left(
+    instance: dg.DagsterInstance, tmp_path: Path, tags: dict[str, str], days: list[str], values: list[int], passes: bool
+) -> None:
+    platform = Platform(tmp_path, instance, values)
+    platform.meanwhile = lambda: platform.run(tags)
+    platform.run(tags)
+    assert platform.runs == 2
+    assert platform.requested() == (set(days) if passes else set())
+    (info, *_) = instance.event_log_storage.get_asset_check_partition_info(
+        [dg.AssetCheckKey(NUMBERS, "positive")], partition_keys=days[:1]
+    )
+    assert (info.latest_execution_status.value, info.is_current) == ("SUCCEEDED" if passes else "FAILED", True)
 
 
-def test_the_other_run_counts_when_it_comes_after_all(tmp_path: Path) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        platform = Platform(tmp_path, instance, value=10)
-        platform.run(ALONE)
-        instance.report_run_canceled(platform.others[0])
-        Platform(tmp_path, instance, value=-10).run(ALONE)
-        assert platform.requested() == set()
+def test_the_days_that_a_range_did_before_it_broke_off_count_too(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    platform, others = Platform(tmp_path, instance, [10], stops_at=KEYS[-1]), []
+    platform.meanwhile = lambda: others.append(platform.plan(RANGE))
+    platform.run(RANGE)
+    instance.report_run_canceled(others[0])
+    assert platform.requested() == set(KEYS[:-1])
+
+
+def test_a_run_that_is_nobodys_rival_reports_nothing_twice(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    platform = Platform(tmp_path, instance, [10, 10])
+    for _ in range(2):
+        platform.run(RANGE)
+    storage, key = instance.event_log_storage, dg.AssetCheckKey(NUMBERS, "positive")
+    found = [each for each in storage.get_asset_check_execution_history(key, limit=100) if each.partition]
+    assert len(found) == 2 * len(KEYS)
+    assert all(each.run_id for each in found)

@@ -117,7 +117,8 @@ OTHER: dict[str, tuple[dict[str, Any], str]] = {
     "swapped": ({"numbers": [NUMBERS[1], NUMBERS[0], *NUMBERS[2:]]}, "in another order, or twice"),
     "fewer": ({"numbers": NUMBERS[6:]}, rf"without {', '.join(NUMBERS[:5])} and 1 more"),
     "more": ({"numbers": [*NUMBERS, "moon"]}, "with moon"),
-    "redefined": ({"definitions_version": 0}, "of the same names, by version 0 of their definitions instead of 1"),
+    "redefined": ({"definitions_version": 0}, "of the same names, by version 0 of their definitions; this is 1"),
+    "older": ({"definitions_version": None}, "of the same names, before their definitions had a version; this is 1"),
 }  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def test_nothing_is_trained_below_the_weeks_of_a_split_and_then_the_first_that_h
     assert platform.tick() == []
     assert f"{WEEKS[36]} is not trained on: a split needs 38 weeks, and 37 end with it" in platform.said
     assert platform.tick() == []
-    assert platform.said == "no new week that passed its checks is due for training"
+    assert platform.said == "no new week of a run and backfill that are over passed its checks and is due for training"
     platform.publish(WEEKS[37])
     assert platform.tick() == [WEEKS[37]]
     assert platform.tick() == []
