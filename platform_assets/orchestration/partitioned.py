@@ -141,10 +141,10 @@ def _let_checks_count(
             continue
         keys = [dg.AssetCheckKey(asset, name) for name in names]
         found = context.instance.event_log_storage.get_asset_check_partition_info(keys, partition_keys=list(items))
-        hidden = [
+        hidden = {
             (each.partition_key, each.check_key.name) for each in found if each.latest_planned_run_id != context.run_id
-        ]
-        for key in dict.fromkeys(key for key, _ in hidden if key):
+        }
+        for key in sorted({partition for partition, _ in hidden if partition}):
             target = _newest(context, asset, [key])[key]
             if target.run_id == context.run_id:
                 for event in _evaluations(asset, key, items[key], declared, target):
